@@ -1,0 +1,1 @@
+//! The catalog and the model in a web page, by wasm-bindgen.

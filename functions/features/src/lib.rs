@@ -1,0 +1,1 @@
+//! Online features: Feast's feature server as a Spin component.

@@ -1,0 +1,1 @@
+//! Runs spin.toml here: wasmtime, key-value, files, variables.

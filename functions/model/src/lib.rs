@@ -1,0 +1,1 @@
+//! The model bundle, the trait Engine and the CPU engine.

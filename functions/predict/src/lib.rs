@@ -1,0 +1,1 @@
+//! Inference: the Open Inference Protocol v2 as a Spin component.

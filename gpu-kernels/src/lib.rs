@@ -1,0 +1,1 @@
+//! The same models, faster: an Engine over wonnx and WebGPU.

@@ -1,0 +1,3 @@
+//! The one binary: `sql`, `materialize`, `up`, `demo`.
+
+fn main() {}

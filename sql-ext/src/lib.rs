@@ -1,0 +1,1 @@
+//! Feature views, point-in-time training sets, as-of joins and batch scoring as SQL.

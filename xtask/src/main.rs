@@ -1,0 +1,3 @@
+//! Setup, tests, demo, benchmarks and generated docs.
+
+fn main() {}
