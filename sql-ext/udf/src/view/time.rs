@@ -1,0 +1,179 @@
+//! Times of different types on one exact scale.
+//!
+//! Integers compare with integers only; timestamps and dates are instants in UTC (a time without a zone is read as
+//! UTC) and compare in nanoseconds, in 128 bits, where no product overflows.
+
+use std::fmt;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use datafusion_common::{DataFusionError, Result, plan_err};
+use serde::{Deserialize, Serialize};
+
+/// A length of time: a ttl or how far a window reaches back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Span {
+    /// Nanoseconds, for timestamps and dates.
+    Time(i64),
+    /// A difference of integers, for integer times.
+    Integer(i64),
+    /// Without limit.
+    Unbounded,
+}
+
+impl Span {
+    /// The length on the scale of [`Scale::steps`]; `None` is without limit.
+    pub(super) fn steps(self) -> Option<i128> {
+        match self {
+            Self::Time(steps) | Self::Integer(steps) => Some(i128::from(steps)),
+            Self::Unbounded => None,
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(n) => write!(f, "{n}"),
+            Self::Unbounded => f.write_str("UNBOUNDED"),
+            Self::Time(ns) => {
+                let units = [(86_400_000_000_000, "days"), (3_600_000_000_000, "hours"), (60_000_000_000, "minutes")];
+                let fine = [(1_000_000_000, "seconds"), (1_000_000, "milliseconds"), (1_000, "microseconds")];
+                for (size, name) in units.into_iter().chain(fine) {
+                    if *ns != 0 && ns % size == 0 {
+                        return write!(f, "INTERVAL '{} {name}'", ns / size);
+                    }
+                }
+                write!(f, "INTERVAL '{ns} nanoseconds'")
+            }
+        }
+    }
+}
+
+/// What one unit of a time column is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// Integers.
+    Integer,
+    /// Instants, with this many nanoseconds to the unit.
+    Time(i64),
+}
+
+impl Scale {
+    /// The scale of a type, if it is one that times can have.
+    pub(super) fn of(data_type: &DataType) -> Option<Self> {
+        Some(match data_type {
+            DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::UInt8
+            | DataType::UInt16
+            | DataType::UInt32
+            | DataType::UInt64 => Self::Integer,
+            DataType::Timestamp(unit, _) => Self::Time(match unit {
+                TimeUnit::Second => 1_000_000_000,
+                TimeUnit::Millisecond => 1_000_000,
+                TimeUnit::Microsecond => 1_000,
+                TimeUnit::Nanosecond => 1,
+            }),
+            DataType::Date64 => Self::Time(1_000_000),
+            DataType::Date32 => Self::Time(86_400_000_000_000),
+            _ => return None,
+        })
+    }
+
+    /// Steps of the common scale to one unit of this one.
+    pub(super) fn steps(self) -> i128 {
+        match self {
+            Self::Integer => 1,
+            Self::Time(nanos) => i128::from(nanos),
+        }
+    }
+
+    /// The finer of two scales of one kind.
+    pub(super) fn finer(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Integer, Self::Integer) => Some(Self::Integer),
+            (Self::Time(a), Self::Time(b)) => Some(Self::Time(a.min(b))),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a column of this type can be a time.
+pub fn is_time(data_type: &DataType) -> bool {
+    Scale::of(data_type).is_some()
+}
+
+/// Whether times of these types can be compared: integers with integers, instants with instants.
+pub fn times_compatible(a: &DataType, b: &DataType) -> bool {
+    Scale::of(a).zip(Scale::of(b)).is_some_and(|(a, b)| a.finer(b).is_some())
+}
+
+/// What kind of time a type is, for messages.
+pub fn time_name(data_type: &DataType) -> &'static str {
+    match Scale::of(data_type) {
+        Some(Scale::Integer) => "an integer time",
+        Some(Scale::Time(_)) => "a timestamp or date",
+        None => "not a time",
+    }
+}
+
+/// The values of a time column in units of its own scale; `column` names it in errors.
+pub(super) fn values(array: &ArrayRef, column: &str) -> Result<(Scale, ArrayRef)> {
+    let Some(scale) = Scale::of(array.data_type()) else {
+        return plan_err!(
+            "the column `{column}` of type {} cannot be a time; use a timestamp, a date or an integer",
+            array.data_type()
+        );
+    };
+    let integers = match array.data_type() {
+        DataType::Date32 => cast(&cast(array, &DataType::Int32)?, &DataType::Int64)?,
+        DataType::UInt64 => {
+            let integers = cast(array, &DataType::Int64)?;
+            if integers.null_count() > array.null_count() {
+                return plan_err!("the column `{column}` holds a time beyond 64 signed bits");
+            }
+            integers
+        }
+        _ => cast(array, &DataType::Int64)?,
+    };
+    Ok((scale, integers))
+}
+
+/// The values of a time column in units of `to`, exactly; a value beyond 64 bits is an error that names the column.
+pub(super) fn values_in(array: &ArrayRef, column: &str, to: Scale) -> Result<Vec<Option<i64>>> {
+    let (scale, integers) = values(array, column)?;
+    let factor = (scale.steps() / to.steps()).max(1) as i64;
+    integers
+        .as_primitive::<Int64Type>()
+        .iter()
+        .map(|value| {
+            value
+                .map(|v| {
+                    v.checked_mul(factor).ok_or_else(|| {
+                        DataFusionError::Execution(format!(
+                            "the column `{column}` of type {} holds a time that does not fit 64 bits in the finer unit \
+                             of the other time column; give both the same type",
+                            array.data_type()
+                        ))
+                    })
+                })
+                .transpose()
+        })
+        .collect()
+}
+
+/// `a / b` rounded down, into 64 bits: a value beyond them is the nearest.
+pub(super) fn floor(a: i128, b: i128) -> i64 {
+    a.div_euclid(b).clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+}
+
+/// `a / b` rounded up, into 64 bits; `None` beyond the greatest.
+pub(super) fn ceil(a: i128, b: i128) -> Option<i64> {
+    let up = -(-a).div_euclid(b);
+    (up <= i128::from(i64::MAX)).then(|| up.max(i128::from(i64::MIN)) as i64)
+}
