@@ -36,8 +36,9 @@ CREATE FEATURE VIEW plane
      WHERE year IS NOT NULL;
 
 -- Computed at request time, from the request and from the features above.
-CREATE FEATURE VIEW flight_plan ON DEMAND (scheduled TIMESTAMP, distance INT, plane__built_year INT)
+CREATE FEATURE VIEW flight_plan ON DEMAND (scheduled TIMESTAMP, distance INT, carrier VARCHAR, dest VARCHAR, plane__built_year INT)
   AS SELECT hour_sin(scheduled) AS hour_sin, hour_cos(scheduled) AS hour_cos,
             month_sin(scheduled) AS month_sin, month_cos(scheduled) AS month_cos,
             log1p(CAST(distance AS DOUBLE)) AS log_distance,
+            hash_bucket(feature_cross(carrier, dest), 256) AS route_bucket,
             CAST(date_part('year', scheduled) - plane__built_year AS DOUBLE) AS plane_age;

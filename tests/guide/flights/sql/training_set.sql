@@ -3,10 +3,11 @@
 SELECT *
 FROM ml_training_set(
     spine => (
-        SELECT year, month, day, flight, carrier, tailnum, origin, dest, distance, scheduled, prediction_time,
+        SELECT row_number() OVER (ORDER BY year, month, day, scheduled, origin, carrier, flight, tailnum, dest) AS n,
+               year, month, day, flight, carrier, tailnum, origin, dest, distance, scheduled, prediction_time,
                CASE WHEN arr_delay > 15 THEN 1 WHEN arr_delay <= 15 THEN 0 END AS late
         FROM departures
-        ORDER BY year, month, day, scheduled, origin, carrier, flight, tailnum, dest
+        ORDER BY n
     ),
     timestamp => 'prediction_time',
     features => ['weather', 'inbound', 'airport', 'airline', 'plane', 'flight_plan'],
