@@ -1,3 +1,70 @@
-//! Setup, tests, demo, benchmarks and generated docs.
+//! Everything a developer of Skewless runs, as `cargo xtask <command>`:
+//!
+//! - `setup` brings what the machine lacks (wasm targets, clang, a software Vulkan driver, Chromium, Python and npm
+//!   packages) and takes a moment when nothing is missing; every other command calls it.
+//! - `component [NAME…]` builds the Spin components and the browser package into `target/components` and `target/page`.
+//! - `test` is what CI runs: formatting, lints, generated docs, components, then every test of the workspace.
+//! - `demo` runs the guide's project end to end; `bench` runs what is in `tests/bench`; `docs` writes the generated pages.
+//!
+//! Build products go to `$CARGO_TARGET_DIR`, by default `${XDG_CACHE_HOME:-~/.cache}/skewless/target`, so that clones
+//! share them. Components build in its `wasm` folder and never wait for a native build, nor it for them. What `setup`
+//! brings for itself lies beside it in `skewless/toolchain` and `skewless/python`; removing that folder undoes it.
 
-fn main() {}
+mod bench;
+mod check;
+mod component;
+mod demo;
+mod setup;
+mod shell;
+mod toolchain;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Set up, build, test and show Skewless", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring what this machine lacks, and say what that is
+    Setup(setup::Arguments),
+    /// Build components for wasm: features, predict, page, browser (default: all)
+    Component {
+        #[arg(value_name = "NAME")]
+        names: Vec<component::Component>,
+    },
+    /// Everything CI checks: formatting, lints, generated docs, components, all tests
+    Test {
+        /// Handed to `cargo test --workspace`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Train, score in SQL, over HTTP and in the browser, and compare
+    Demo {
+        /// Handed to `skewless demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run the benchmarks of tests/bench
+    Bench {
+        /// Only those whose name contains this
+        filter: Option<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    let workspace = Workspace::locate()?;
+    match Arguments::parse().command {
+        Command::Setup(arguments) => setup::run(&workspace, arguments),
+        Command::Component { names } => component::build(&workspace, &names),
+        Command::Test { arguments } => check::run(&workspace, &arguments),
+        Command::Demo { arguments } => demo::run(&workspace, &arguments),
+        Command::Bench { filter } => bench::run(&workspace, filter.as_deref()),
+    }
+}
