@@ -4,7 +4,11 @@
 //! that a server, a component and a browser compute the same bits. [`FUNCTIONS`] is the list that SQL, HTTP, the page and
 //! the generated reference are made from.
 
+pub mod drift;
+pub mod feature;
 pub mod function;
+pub mod hash;
+pub mod json;
 pub mod pit;
 pub mod suggest;
 pub mod sum;
@@ -13,7 +17,32 @@ pub mod time;
 pub use function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value, Values, evaluate};
 
 /// Every function, in the order of the reference.
-pub static FUNCTIONS: &[&dyn Function] = &[];
+pub static FUNCTIONS: &[&dyn Function] = &[
+    &feature::StandardScaler,
+    &feature::RobustScaler,
+    &feature::MinMaxScaler,
+    &feature::Clip,
+    &feature::Log1p,
+    &feature::Bucketize,
+    &feature::OneHot,
+    &feature::HashBucket,
+    &feature::FarmFingerprint,
+    &feature::FeatureCross,
+    &feature::CyclicalSin,
+    &feature::CyclicalCos,
+    &feature::HourSin,
+    &feature::HourCos,
+    &feature::WeekdaySin,
+    &feature::WeekdayCos,
+    &feature::DaySin,
+    &feature::DayCos,
+    &feature::MonthSin,
+    &feature::MonthCos,
+    &feature::HaversineKm,
+    &drift::Psi,
+    &drift::PsiValue,
+    &drift::KsTest,
+];
 
 /// The function of a name or alias, in any case.
 pub fn find(name: &str) -> Result<&'static dyn Function, Error> {
@@ -22,4 +51,46 @@ pub fn find(name: &str) -> Result<&'static dyn Function, Error> {
         let hint = suggest::did_you_mean(&lower, FUNCTIONS.iter().map(|function| function.name()));
         Error::Unknown { name: name.to_owned(), hint }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{FUNCTIONS, find, function};
+
+    #[test]
+    fn every_example_gives_what_it_says() {
+        for function in FUNCTIONS {
+            let examples = function.examples();
+            assert!(!examples.is_empty(), "{} has no example", function.name());
+            for example in examples {
+                let got = function::aggregate(*function, &example.rows);
+                // Debug text tells NaN from NaN apart no more than it should, and 0.0 from -0.0.
+                assert_eq!(
+                    format!("{got:?}"),
+                    format!("{:?}", Ok::<_, super::Error>(example.returns)),
+                    "{}",
+                    function.name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_is_given_twice_and_every_name_is_found() {
+        let mut seen = HashSet::new();
+        for function in FUNCTIONS {
+            for name in function::names(*function) {
+                assert!(seen.insert(name.clone()), "{name} is given twice");
+                assert_eq!(find(&name.to_uppercase()).unwrap().name(), function.name());
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest() {
+        let error = find("standart_scaler").err().unwrap().to_string();
+        assert_eq!(error, "the catalog has no function `standart_scaler`; did you mean `standard_scaler`?");
+    }
 }

@@ -1,18 +1,20 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
-use xsum::Xsum;
-
 use super::{ExactMoments, ExactSum};
 
 fn sum_of(values: &[f64]) -> ExactSum {
     let mut sum = ExactSum::new();
-    values.iter().for_each(|value| sum.add(*value));
+    for value in values {
+        sum.add(*value);
+    }
     sum
 }
 
 fn moments_of(values: &[f64]) -> ExactMoments {
     let mut moments = ExactMoments::new();
-    values.iter().for_each(|value| moments.add(*value));
+    for value in values {
+        moments.add(*value);
+    }
     moments
 }
 
@@ -88,14 +90,6 @@ fn small_exact() -> impl Strategy<Value = f64> {
 
 proptest! {
     #[test]
-    fn it_agrees_with_another_exact_sum(values in vec(finite(), 1..60)) {
-        let mut other = xsum::XsumSmall::new();
-        other.add_list(&values);
-        // Adding zero turns the other's -0.0 of nothing but negative zeros into ours.
-        prop_assert_eq!(sum_of(&values).sum().to_bits(), (other.sum() + 0.0).to_bits());
-    }
-
-    #[test]
     fn state_depends_on_neither_order_nor_partition(values in vec(finite(), 0..40), cut in 0_usize..40, turn in 0_usize..40) {
         let whole = moments_of(&values);
         let (left, right) = values.split_at(cut.min(values.len()));
@@ -115,8 +109,12 @@ proptest! {
     fn taking_back_leaves_what_was_there(values in vec(finite(), 0..30), more in vec(finite(), 0..30)) {
         let before = moments_of(&values);
         let mut after = before.clone();
-        more.iter().for_each(|value| after.add(*value));
-        more.iter().rev().for_each(|value| after.subtract(*value));
+        for value in &more {
+            after.add(*value);
+        }
+        for value in more.iter().rev() {
+            after.subtract(*value);
+        }
         prop_assert_eq!(after.to_bytes(), before.to_bytes());
         let mut merged = before.clone();
         merged.merge(&moments_of(&more));
