@@ -25,8 +25,8 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         }
         return Ok(());
     }
-    step("setup", || setup::run(workspace, setup::Arguments::default()))?;
-    step("components", || component::build(workspace, &[]))?;
+    step("setup", || setup::run(workspace, &setup::Arguments::default()))?;
+    step("components", || component::build_all(workspace))?;
     step("building skewless", || workspace.cargo().args(["build", "--release", "--package", "skewless"]).run())?;
     for (name, script) in scripts {
         let python = workspace.command(workspace.python()).arg(script);

@@ -39,9 +39,14 @@ impl Component {
     }
 }
 
+/// Every component, with whichever toolchain there is: what tests, the demo and benchmarks need.
+pub(crate) fn build_all(workspace: &Workspace) -> Result<()> {
+    build(workspace, &[], Source::Auto)
+}
+
 /// Builds these components, or all.
-pub(crate) fn build(workspace: &Workspace, components: &[Component]) -> Result<()> {
-    let toolchain = Toolchain::ensure(workspace, Source::Auto)?;
+pub(crate) fn build(workspace: &Workspace, components: &[Component], source: Source) -> Result<()> {
+    let toolchain = Toolchain::ensure(workspace, source)?;
     let all = if components.is_empty() { Component::value_variants() } else { components };
     for component in all {
         let wasm = compile(workspace, &toolchain, *component)?;

@@ -14,6 +14,7 @@ mod bench;
 mod check;
 mod component;
 mod demo;
+mod docs;
 mod setup;
 mod shell;
 mod toolchain;
@@ -38,6 +39,9 @@ enum Command {
     Component {
         #[arg(value_name = "NAME")]
         names: Vec<component::Component>,
+        /// Where the wasm targets come from
+        #[arg(long, value_enum, default_value_t)]
+        toolchain: toolchain::Source,
     },
     /// Everything CI checks: formatting, lints, generated docs, components, all tests
     Test {
@@ -51,6 +55,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Write the pages that are generated from the catalog
+    Docs(docs::Arguments),
     /// Run the benchmarks of tests/bench
     Bench {
         /// Only those whose name contains this
@@ -61,10 +67,11 @@ enum Command {
 fn main() -> Result<()> {
     let workspace = Workspace::locate()?;
     match Arguments::parse().command {
-        Command::Setup(arguments) => setup::run(&workspace, arguments),
-        Command::Component { names } => component::build(&workspace, &names),
+        Command::Setup(arguments) => setup::run(&workspace, &arguments),
+        Command::Component { names, toolchain } => component::build(&workspace, &names, toolchain),
         Command::Test { arguments } => check::run(&workspace, &arguments),
         Command::Demo { arguments } => demo::run(&workspace, &arguments),
+        Command::Docs(arguments) => docs::run(&workspace, arguments),
         Command::Bench { filter } => bench::run(&workspace, filter.as_deref()),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 }
 
 /// Brings everything; one thing that cannot be brought does not keep the others away.
-pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
     let steps: [(&str, &dyn Fn() -> Result<String>); 4] = [
         ("system packages", &|| packages::ensure(workspace)),

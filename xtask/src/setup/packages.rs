@@ -44,17 +44,23 @@ fn vulkan() -> bool {
     if cfg!(target_os = "macos") {
         return true;
     }
-    let has_entry = |folder: &str, is_wanted: &dyn Fn(&str) -> bool| {
-        std::fs::read_dir(folder)
-            .is_ok_and(|entries| entries.flatten().any(|entry| is_wanted(&entry.file_name().to_string_lossy())))
+    let has_entry = |folder: &str, is_wanted: &dyn Fn(&Path) -> bool| {
+        std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| is_wanted(&entry.path())))
     };
     let driver = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
     let driver = std::env::var_os("VK_ICD_FILENAMES").is_some()
         || std::env::var_os("VK_DRIVER_FILES").is_some()
-        || driver.iter().any(|folder| has_entry(folder, &|name| name.ends_with(".json")));
+        || driver
+            .iter()
+            .any(|folder| has_entry(folder, &|file| file.extension().is_some_and(|extension| extension == "json")));
     let multiarch = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     let loader = [multiarch.as_str(), "/usr/lib64", "/usr/lib", "/usr/local/lib"];
-    driver && loader.iter().any(|folder| has_entry(folder, &|name| name.starts_with("libvulkan.so")))
+    driver
+        && loader.iter().any(|folder| {
+            has_entry(folder, &|file| {
+                file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libvulkan.so"))
+            })
+        })
 }
 
 /// Installs the packages of everything that is missing.

@@ -323,7 +323,7 @@ fn field(stanza: &[&str], name: &str) -> Option<String> {
     let is_field = |line: &&str| {
         line.split_once(':').is_some_and(|(key, _)| key.eq_ignore_ascii_case(name) && !line.starts_with([' ', '\t']))
     };
-    let start = stanza.iter().position(|line| is_field(&line))?;
+    let start = stanza.iter().position(is_field)?;
     let (_, first) = stanza.get(start)?.split_once(':')?;
     let mut value = first.trim().to_owned();
     for line in stanza.iter().skip(start + 1).take_while(|line| line.starts_with([' ', '\t'])) {

@@ -134,7 +134,7 @@ fn add_by_rustup(workspace: &Workspace) -> Result<()> {
         .args(["target", "add"])
         .args(TARGETS)
         .env("RUSTUP_MAX_RETRIES", "1")
-        .limit(Duration::from_secs(180))
+        .limit(Duration::from_mins(3))
         .run()?;
     if !active_is_complete(workspace) {
         bail!("the targets are installed, but the toolchain's wasm-component-ld does not run on this machine");
