@@ -66,9 +66,8 @@ impl Model {
         bundle: &Bundle,
         engine: &dyn Engine,
     ) -> Result<Self> {
-        let session = engine
-            .load(bundle)
-            .map_err(|error| plan_datafusion_err!("model `{name}` from {location}: {error}"))?;
+        let session =
+            engine.load(bundle).map_err(|error| plan_datafusion_err!("model `{name}` from {location}: {error}"))?;
         // The test vectors of a bundle are stated for the processor; a GPU rounds differently.
         if device == Device::Cpu {
             bundle
@@ -152,17 +151,21 @@ impl Model {
 
     /// The inputs with their types, for people.
     pub(super) fn inputs_text(&self) -> String {
-        let inputs = self.signature.inputs.iter().map(|input| {
-            format!("{} {}", input.name, tensor::type_name(input.data_type, input.width))
-        });
+        let inputs = self
+            .signature
+            .inputs
+            .iter()
+            .map(|input| format!("{} {}", input.name, tensor::type_name(input.data_type, input.width)));
         inputs.collect::<Vec<_>>().join(", ")
     }
 
     /// The outputs with their types, for people.
     pub(super) fn outputs_text(&self) -> String {
-        let outputs = self.signature.outputs.iter().map(|output| {
-            format!("{} {}", output.name, tensor::type_name(output.data_type, output.width))
-        });
+        let outputs = self
+            .signature
+            .outputs
+            .iter()
+            .map(|output| format!("{} {}", output.name, tensor::type_name(output.data_type, output.width)));
         outputs.collect::<Vec<_>>().join(", ")
     }
 
@@ -238,8 +241,7 @@ impl Model {
         if rows == 0 {
             return Ok(arrow::array::new_empty_array(field.data_type()));
         }
-        let columns: Vec<(&str, InputColumn)> =
-            self.slots.iter().map(|slot| slot.name.as_str()).zip(columns).collect();
+        let columns: Vec<(&str, InputColumn)> = self.slots.iter().map(|slot| slot.name.as_str()).zip(columns).collect();
         let outputs = self
             .signature
             .bind(&columns)
@@ -259,7 +261,8 @@ impl Model {
     }
 
     fn prediction_array(&self, outputs: &[Tensor], rows: usize) -> Result<ArrayRef> {
-        let arrays = self.prediction.iter().map(|index| self.output_array(*index, outputs, rows)).collect::<Result<Vec<_>>>()?;
+        let arrays =
+            self.prediction.iter().map(|index| self.output_array(*index, outputs, rows)).collect::<Result<Vec<_>>>()?;
         match (arrays.as_slice(), self.prediction_field()?.data_type()) {
             ([array], _) => Ok(Arc::clone(array)),
             (_, DataType::Struct(fields)) => Ok(Arc::new(StructArray::try_new(fields.clone(), arrays, None)?)),
@@ -279,9 +282,8 @@ impl Model {
         let Some(spec) = self.signature.outputs.get(index) else {
             return plan_err!("model `{}` has no output {index}", self.name);
         };
-        tensor::output(spec, self.output(index, outputs)?, rows).map_err(|reason| {
-            exec_datafusion_err!("model `{}`: output `{}`: {reason}", self.name, spec.name)
-        })
+        tensor::output(spec, self.output(index, outputs)?, rows)
+            .map_err(|reason| exec_datafusion_err!("model `{}`: output `{}`: {reason}", self.name, spec.name))
     }
 
     fn output<'a>(&self, index: usize, outputs: &'a [Tensor]) -> Result<&'a Tensor> {

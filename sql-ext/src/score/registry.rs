@@ -183,7 +183,10 @@ fn device(model: &str, options: &[(String, String)]) -> Result<Option<Device>> {
         let lower = key.to_lowercase();
         if lower != "device" {
             let hint = did_you_mean(&lower, OPTIONS.iter().copied());
-            return plan_err!("CREATE MODEL {model} has no option `{key}`{hint}; the options are {}", OPTIONS.join(", "));
+            return plan_err!(
+                "CREATE MODEL {model} has no option `{key}`{hint}; the options are {}",
+                OPTIONS.join(", ")
+            );
         }
         if device.is_some() {
             return plan_err!("CREATE MODEL {model}: option `device` is given twice");
@@ -204,10 +207,12 @@ async fn open(name: &str, from: &str, context: &SkewlessContext, base: &Path) ->
         Some(path) => PathBuf::from(path),
         None if from.contains("://") => {
             let url = ListingTableUrl::parse(from).map_err(|error| refuse(&error))?;
-            let store = context.session().runtime_env().object_store(url.object_store()).map_err(|error| refuse(&error))?;
+            let store =
+                context.session().runtime_env().object_store(url.object_store()).map_err(|error| refuse(&error))?;
             let read = async { store.get(url.prefix()).await?.bytes().await };
             let bytes = read.await.map_err(|error| refuse(&error))?;
-            let bundle = if Path::new(from).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
+            let bundle = if Path::new(from).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+            {
                 Bundle::from_onnx(name, &bytes)
             } else {
                 Bundle::from_archive(&bytes)

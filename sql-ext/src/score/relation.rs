@@ -17,11 +17,8 @@ use crate::context::Shared;
 use crate::relation::{Arguments, Parameter, Relation};
 
 /// The FROM-functions of this module.
-pub(crate) static RELATIONS: &[Relation] = &[Relation {
-    name: "ml_predict",
-    parameters: &[Parameter::required("model"), Parameter::required("input")],
-    plan,
-}];
+pub(crate) static RELATIONS: &[Relation] =
+    &[Relation { name: "ml_predict", parameters: &[Parameter::required("model"), Parameter::required("input")], plan }];
 
 fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared: &Shared) -> Result<LogicalPlan> {
     let model = shared.models.get(&arguments.string("model")?)?;
@@ -77,9 +74,10 @@ fn inputs(model: &Model, schema: &DFSchema) -> Result<Vec<Column>> {
 
 /// The column of that name: as it is written, else the one that differs in case alone.
 fn find<'a>(schema: &'a DFSchema, name: &str) -> Option<(Column, &'a DataType)> {
-    let column = |(qualifier, field): (Option<&'a datafusion::common::TableReference>, &'a arrow::datatypes::FieldRef)| {
-        (Column::from((qualifier, field)), field.data_type())
-    };
+    let column =
+        |(qualifier, field): (Option<&'a datafusion::common::TableReference>, &'a arrow::datatypes::FieldRef)| {
+            (Column::from((qualifier, field)), field.data_type())
+        };
     schema.iter().find(|(_, field)| field.name() == name).map(column).or_else(|| {
         let mut similar = schema.iter().filter(|(_, field)| field.name().eq_ignore_ascii_case(name));
         similar.next().filter(|_| similar.next().is_none()).map(column)

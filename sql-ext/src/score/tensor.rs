@@ -95,7 +95,8 @@ pub(super) fn spread(array: &ArrayRef, width: usize) -> Result<Vec<ArrayRef>, St
     }
     (0..width as u64)
         .map(|place| {
-            let places: arrow::array::UInt64Array = starts.iter().map(|start| start.map(|start| start + place)).collect();
+            let places: arrow::array::UInt64Array =
+                starts.iter().map(|start| start.map(|start| start + place)).collect();
             arrow::compute::take(lists.values(), &places, None).map_err(|error| error.to_string())
         })
         .collect()

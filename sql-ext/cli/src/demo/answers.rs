@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType, TimeUnit};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use serde_json::Value;
 
 /// A value of a feature, as every surface can say it.
@@ -38,7 +38,9 @@ impl Cell {
             Self::Number(number) if number.is_infinite() && *number > 0.0 => "Infinity".into(),
             Self::Number(number) if number.is_infinite() => "-Infinity".into(),
             // A whole number is sent as one, since an integer column takes no fraction.
-            Self::Number(number) if number.fract() == 0.0 && number.abs() < 2f64.powi(53) && number.to_bits() != (-0.0f64).to_bits() => {
+            Self::Number(number)
+                if number.fract() == 0.0 && number.abs() < 2f64.powi(53) && number.to_bits() != (-0.0f64).to_bits() =>
+            {
                 (*number as i64).into()
             }
             Self::Number(number) => (*number).into(),
@@ -196,7 +198,11 @@ fn cells(rows: &RecordBatch, name: &str) -> Result<Vec<Cell>> {
         return Ok(floats(rows, name)?.into_iter().map(|value| value.map_or(Cell::Null, Cell::Number)).collect());
     }
     let text = cast(&array, &DataType::Utf8)?;
-    Ok(text.as_string::<i32>().iter().map(|value| value.map_or(Cell::Null, |text| Cell::Text(text.to_owned()))).collect())
+    Ok(text
+        .as_string::<i32>()
+        .iter()
+        .map(|value| value.map_or(Cell::Null, |text| Cell::Text(text.to_owned())))
+        .collect())
 }
 
 fn micros(rows: &RecordBatch, name: &str) -> Result<Vec<i64>> {

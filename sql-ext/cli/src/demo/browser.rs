@@ -48,7 +48,9 @@ async fn score(
         .iter()
         .map(|flight| {
             let mut row = Map::new();
-            for name in sample.feature_names.iter().map(String::as_str).chain(flight.request.iter().map(|(name, _)| *name)) {
+            for name in
+                sample.feature_names.iter().map(String::as_str).chain(flight.request.iter().map(|(name, _)| *name))
+            {
                 row.insert(name.to_owned(), input(name, sample, flight, &flight.features)?.to_json());
             }
             Ok(Value::Object(row))
@@ -80,7 +82,8 @@ async fn score(
                 label: prediction["label"].as_i64().with_context(|| format!("the page gave no label: {prediction}"))?,
                 probability: prediction["probabilities"][1]
                     .as_f64()
-                    .with_context(|| format!("the page gave no probability: {prediction}"))? as f32,
+                    .with_context(|| format!("the page gave no probability: {prediction}"))?
+                    as f32,
             })
         })
         .collect::<Result<Vec<_>>>()?;

@@ -93,12 +93,14 @@ async fn one(
     let started = Instant::now();
     let answer = read(client.post(format!("{url}/get-online-features")).json(&request)).await?;
     let features_ms = started.elapsed().as_secs_f64() * 1e3;
-    let names = answer["metadata"]["feature_names"].as_array().with_context(|| format!("no feature names: {answer}"))?;
+    let names =
+        answer["metadata"]["feature_names"].as_array().with_context(|| format!("no feature names: {answer}"))?;
     let features = sample
         .feature_names
         .iter()
         .map(|feature| {
-            let at = names.iter().position(|name| name == feature).with_context(|| format!("HTTP gave no {feature}"))?;
+            let at =
+                names.iter().position(|name| name == feature).with_context(|| format!("HTTP gave no {feature}"))?;
             Cell::from_json(&answer["results"][at]["values"][0])
         })
         .collect::<Result<Vec<_>>>()?;
@@ -148,13 +150,17 @@ pub(super) fn prediction<'a>(outputs: impl Iterator<Item = &'a Value>) -> Result
             _ => {}
         }
     }
-    Ok(Prediction { label: label.context("there is no label")?, probability: probability.context("there is no probability")? })
+    Ok(Prediction {
+        label: label.context("there is no label")?,
+        probability: probability.context("there is no probability")?,
+    })
 }
 
 /// RFC 3339 with microseconds.
 pub(super) fn time(micros: i64) -> String {
     use arrow::temporal_conversions::timestamp_us_to_datetime;
-    timestamp_us_to_datetime(micros).map_or_else(String::new, |time| format!("{}Z", time.format("%Y-%m-%dT%H:%M:%S%.6f")))
+    timestamp_us_to_datetime(micros)
+        .map_or_else(String::new, |time| format!("{}Z", time.format("%Y-%m-%dT%H:%M:%S%.6f")))
 }
 
 async fn read(request: reqwest::RequestBuilder) -> Result<Value> {

@@ -23,7 +23,11 @@ impl Labelled {
         let on_time = self.rows.iter().filter(|row| !row.1).count().max(1) as f64;
         let (mut points, mut hits, mut alarms) = (vec![(0.0, 0.0)], 0.0, 0.0);
         for (i, (score, is_late)) in self.rows.iter().enumerate() {
-            if *is_late { hits += 1.0 } else { alarms += 1.0 }
+            if *is_late {
+                hits += 1.0
+            } else {
+                alarms += 1.0
+            }
             if self.rows.get(i + 1).is_none_or(|next| next.0 != *score) {
                 points.push((alarms / on_time, hits / late));
             }
@@ -38,7 +42,8 @@ impl Labelled {
 
     /// The mean of the squared difference between probability and outcome.
     pub(super) fn brier(&self) -> f64 {
-        self.rows.iter().map(|(p, late)| (p - f64::from(u8::from(*late))).powi(2)).sum::<f64>() / self.rows.len().max(1) as f64
+        self.rows.iter().map(|(p, late)| (p - f64::from(u8::from(*late))).powi(2)).sum::<f64>()
+            / self.rows.len().max(1) as f64
     }
 
     /// Points (mean probability, share that was late, flights) of `bins` groups of equal size, by rising probability.

@@ -51,7 +51,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 async fn demo(args: &Args) -> Result<()> {
     let project = args.root.join("tests/guide/flights");
     if !project.join(Project::FILE).is_file() {
-        bail!("{} is not a project: run the demo in a clone of the repository, or name it with --root", project.display());
+        bail!(
+            "{} is not a project: run the demo in a clone of the repository, or name it with --root",
+            project.display()
+        );
     }
     std::fs::create_dir_all(&args.output).with_context(|| format!("{} cannot be made", args.output.display()))?;
     let mut steps = Steps::default();
@@ -80,13 +83,10 @@ async fn demo(args: &Args) -> Result<()> {
     let entities = crate::materialize::fill(&context, &state).await?;
     steps.done(format!("materialized: {entities} entities into {}", state.display()));
 
-    let app = skewless_host::up(skewless_host::Options {
-        manifest: args.root.join("spin.toml"),
-        listen: ([127, 0, 0, 1], 0).into(),
-        state_dir: Some(state),
-        ..skewless_host::Options::default()
-    })
-    .await?;
+    let mut options = skewless_host::Options::new(args.root.join("spin.toml"));
+    options.listen = ([127, 0, 0, 1], 0).into();
+    options.state_dir = Some(state);
+    let app = skewless_host::up(options).await?;
     let url = format!("http://{}", app.addr());
     steps.done(format!("serving spin.toml at {url}"));
     let (answers, latency) = http::ask(&url, &sample).await?;

@@ -71,7 +71,9 @@ pub(super) fn compare(surfaces: &[Answers]) -> Parity {
                     cells("functions and hashes", &pair, &a.functions, &b.functions),
                     predictions("trees: probability", &pair, 0.0, &a.late, &b.late, |p| f64::from(p.probability)),
                     predictions("trees: label", &pair, 0.0, &a.late, &b.late, |p| p.label as f64),
-                    predictions("perceptron: probability", &pair, mlp, &a.late_mlp, &b.late_mlp, |p| f64::from(p.probability)),
+                    predictions("perceptron: probability", &pair, mlp, &a.late_mlp, &b.late_mlp, |p| {
+                        f64::from(p.probability)
+                    }),
                 ]
                 .into_iter()
                 .flatten(),
@@ -130,7 +132,13 @@ mod tests {
 
     fn surface(surface: &'static str, cell: Cell, probability: f32) -> Answers {
         let prediction = Prediction { label: 1, probability };
-        Answers { surface, features: vec![vec![cell]], late: vec![prediction], late_mlp: vec![prediction], ..Answers::default() }
+        Answers {
+            surface,
+            features: vec![vec![cell]],
+            late: vec![prediction],
+            late_mlp: vec![prediction],
+            ..Answers::default()
+        }
     }
 
     #[test]

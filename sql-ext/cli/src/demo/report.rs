@@ -110,7 +110,8 @@ impl Report<'_> {
             let points = model.held_out.calibration(10).into_iter().map(|(p, late, _)| (p, late)).collect();
             (format!("{} (Brier {:.3})", model.title, model.held_out.brier()), points)
         });
-        let end = calibrated.iter().flat_map(|line| &line.points).fold(0.1f64, |end, point| end.max(point.0).max(point.1));
+        let end =
+            calibrated.iter().flat_map(|line| &line.points).fold(0.1f64, |end, point| end.max(point.0).max(point.1));
         let calibration = Chart {
             title: "Calibration, tenths of the flights by probability",
             x: "mean probability",
@@ -120,12 +121,16 @@ impl Report<'_> {
             labels: &[],
         }
         .svg(&calibrated)?;
-        let names: Vec<String> = models.first().map_or(vec![], |model| model.months.iter().map(|month| month.0.clone()).collect());
+        let names: Vec<String> =
+            models.first().map_or(vec![], |model| model.months.iter().map(|month| month.0.clone()).collect());
         let mut rates = lines(models, |model| {
             (format!("{}: mean probability", model.title), indexed(model.months.iter().map(|month| Some(month.1))))
         });
         if let Some(model) = models.first() {
-            rates.push(Line { name: "late".to_owned(), points: indexed(model.months.iter().map(|month| Some(month.2))) });
+            rates.push(Line {
+                name: "late".to_owned(),
+                points: indexed(model.months.iter().map(|month| Some(month.2))),
+            });
         }
         let end = rates.iter().flat_map(|line| &line.points).fold(0.1f64, |end, point| end.max(point.1));
         let months = Chart {
