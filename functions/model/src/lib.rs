@@ -6,6 +6,9 @@
 mod bundle;
 mod engine;
 mod error;
+mod infer;
+mod kernels;
+mod onnx;
 pub mod plan;
 mod signature;
 mod tensor;

@@ -139,7 +139,7 @@ macro_rules! map_each {
         }
     };
 }
-pub(crate) use {each, map_each};
+pub(crate) use map_each;
 
 impl Tensor {
     /// 32-bit floats of a shape.
