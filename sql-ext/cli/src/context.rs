@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
 use skewless_sql::{Device, Options, Project, SkewlessContext};
 
 use crate::Failure;
@@ -81,13 +83,37 @@ pub(crate) fn report(error: &anyhow::Error) {
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain() {
-        let text = cause.to_string();
+        let datafusion = cause.downcast_ref::<DataFusionError>();
+        let text = datafusion.map_or_else(|| cause.to_string(), datafusion_message);
         if message.is_empty() {
             message = text;
         } else if !message.contains(&text) {
             message.push_str(": ");
             message.push_str(&text);
         }
+        // These tell their causes themselves.
+        if datafusion.is_some() || cause.is::<skewless_sql::Error>() {
+            break;
+        }
     }
     message
+}
+
+/// The message of an error while a query runs, without the prefixes that say which layer it passed.
+fn datafusion_message(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => datafusion_message(inner),
+        DataFusionError::Shared(inner) => datafusion_message(inner),
+        DataFusionError::External(inner) => inner.downcast_ref().map_or_else(|| inner.to_string(), datafusion_message),
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::ExternalError(inner) => {
+                inner.downcast_ref().map_or_else(|| inner.to_string(), datafusion_message)
+            }
+            other => other.to_string(),
+        },
+        DataFusionError::Execution(message) | DataFusionError::Plan(message) => {
+            message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default().to_owned()
+        }
+        other => other.strip_backtrace(),
+    }
 }

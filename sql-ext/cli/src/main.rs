@@ -53,6 +53,8 @@ enum Failure {
     Usage(String),
     /// Exit code 1.
     Failed(anyhow::Error),
+    /// The user pressed Ctrl-C; exit code 130, as a shell has it for SIGINT.
+    Interrupted,
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -90,6 +92,10 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Interrupted) => {
+            eprintln!("cancelled");
+            ExitCode::from(130)
+        }
         Err(Failure::Failed(error)) => {
             context::report(&error);
             ExitCode::FAILURE

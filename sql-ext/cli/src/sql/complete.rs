@@ -179,7 +179,7 @@ fn pair(text: String) -> Pair {
 impl Validator for Assistant {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
-        if text.trim_start().starts_with('\\') || is_ended(text) {
+        if text.trim_start().starts_with('\\') || meta::leaves(text) || is_ended(text) {
             Ok(ValidationResult::Valid(None))
         } else {
             Ok(ValidationResult::Incomplete)

@@ -39,6 +39,11 @@ pub(super) enum Action {
     Timing,
 }
 
+/// Whether a line is what people type to leave other shells.
+pub(super) fn leaves(line: &str) -> bool {
+    matches!(line.trim().trim_end_matches(';').trim_end(), "exit" | "quit")
+}
+
 /// Reads a line that starts with a backslash.
 pub(super) fn parse(line: &str, context: &SkewlessContext) -> Result<Action> {
     let line = line.trim().trim_end_matches(';').trim_end();

@@ -57,13 +57,20 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         return shell::run(&runtime, context, args.format, args.max_rows.or(Some(40)));
     }
     let mut sink = Sink::new(args.format, args.output.as_deref(), args.max_rows)?;
-    runtime.block_on(async {
+    let run = async {
         for text in &texts {
             for statement in context.parse(text)? {
                 execute::execute(&context, statement, &mut sink).await?;
             }
         }
-        Ok::<_, Failure>(())
+        Ok(())
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            outcome = run => outcome,
+            // Returning drops the sink, and with it an output file that is not whole.
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        }
     })?;
     Ok(sink.finish()?)
 }

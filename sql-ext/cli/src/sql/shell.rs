@@ -83,6 +83,9 @@ struct Shell<'a> {
 impl Shell<'_> {
     /// Runs one entry; true where it asks to leave.
     fn line(&mut self, line: &str) -> Result<bool> {
+        if meta::leaves(line) {
+            return Ok(true);
+        }
         if !line.trim_start().starts_with('\\') {
             self.statements(line)?;
             return Ok(false);
