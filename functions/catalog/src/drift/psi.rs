@@ -110,7 +110,7 @@ impl Function for PsiValue {
             ]
             .map(|(category, is_base)| row(category, is_base))
             .into(),
-            returns: 1.098_612_288_668_109_8.into(),
+            returns: 1.098_612_288_668_109_6.into(),
         };
         vec![Example::two_samples(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0], 0.0.into()), shift]
     }

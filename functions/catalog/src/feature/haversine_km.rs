@@ -58,7 +58,7 @@ fn haversine([lat1, lon1, lat2, lon2]: [f64; 4]) -> f64 {
         sine * sine
     };
     let parallel = libm::cos(lat1.to_radians()) * libm::cos(lat2.to_radians());
-    let h = half_sine_squared(lat2 - lat1) + parallel * half_sine_squared(lon2 - lon1);
+    let h = half_sine_squared(lat2 - lat1) + parallel * half_sine_squared(libm::fmod(lon2 - lon1, 360.0));
     // Rounding may lift the haversine of antipodes above 1; NaN has to stay NaN, which `min` would not let it.
     2.0 * EARTH_RADIUS_KM * libm::asin(if h > 1.0 { 1.0 } else { h }.sqrt())
 }

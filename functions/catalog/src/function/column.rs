@@ -120,6 +120,71 @@ impl<'a> Column<'a> {
         Self::with_validity(self.values, both)
     }
 
+    /// An empty column for values of a type that an aggregate collects.
+    #[must_use]
+    pub fn empty(data_type: Type) -> Column<'static> {
+        Column::new(match data_type {
+            Type::Float64 | Type::Float64OrText => Values::Float64(Cow::Owned(Vec::new())),
+            Type::Int64 => Values::Int64(Cow::Owned(Vec::new())),
+            Type::Boolean => Values::Boolean(Cow::Owned(Vec::new())),
+            Type::Timestamp => Values::Timestamp(Cow::Owned(Vec::new())),
+            Type::Text => Values::Text(Vec::new()),
+            Type::Float64List => Values::Float64List(Vec::new()),
+            Type::TextList => Values::TextList(Vec::new()),
+            Type::Record(_) => Values::Record(Vec::new()),
+        })
+    }
+
+    /// Adds the rows of a column of the same type; `false`, and nothing added, where it is of another.
+    #[must_use]
+    pub fn append(&mut self, other: &Column<'_>) -> bool {
+        let before = self.len();
+        match (&mut self.values, &other.values) {
+            (Values::Float64(ours), Values::Float64(theirs)) => ours.to_mut().extend_from_slice(theirs),
+            (Values::Int64(ours), Values::Int64(theirs)) | (Values::Timestamp(ours), Values::Timestamp(theirs)) => {
+                ours.to_mut().extend_from_slice(theirs);
+            }
+            (Values::Boolean(ours), Values::Boolean(theirs)) => ours.to_mut().extend_from_slice(theirs),
+            (Values::Text(ours), Values::Text(theirs)) => {
+                ours.extend(theirs.iter().map(|text| Cow::Owned(text.clone().into_owned())));
+            }
+            (Values::Float64List(ours), Values::Float64List(theirs)) => {
+                ours.extend(theirs.iter().map(|list| Cow::Owned(list.clone().into_owned())));
+            }
+            (Values::TextList(ours), Values::TextList(theirs)) => ours.extend(
+                theirs.iter().map(|list| list.iter().map(|text| Cow::Owned(text.clone().into_owned())).collect()),
+            ),
+            _ => return false,
+        }
+        if self.valid.is_some() || other.valid.is_some() {
+            let mask = self.valid.get_or_insert_with(|| Cow::Owned(vec![true; before])).to_mut();
+            match &other.valid {
+                Some(valid) => mask.extend_from_slice(valid),
+                None => mask.resize(before + other.len(), true),
+            }
+        }
+        true
+    }
+
+    /// Bytes held on the heap, were everything owned.
+    #[must_use]
+    pub fn heap_size(&self) -> usize {
+        let mask = self.valid.as_ref().map_or(0, |valid| valid.len());
+        mask + match &self.values {
+            Values::Float64(values) => values.len() * size_of::<f64>(),
+            Values::Int64(values) | Values::Timestamp(values) => values.len() * size_of::<i64>(),
+            Values::Boolean(values) => values.len(),
+            Values::Text(values) => values.iter().map(|text| size_of::<Cow<'_, str>>() + text.len()).sum(),
+            Values::Float64List(values) => {
+                values.iter().map(|list| size_of::<Cow<'_, [f64]>>() + size_of_val(&**list)).sum()
+            }
+            Values::TextList(values) => {
+                values.iter().flatten().map(|text| size_of::<Cow<'_, str>>() + text.len()).sum::<usize>()
+            }
+            Values::Record(fields) => fields.iter().map(|(_, column)| column.heap_size()).sum(),
+        }
+    }
+
     /// The value of a row; NULL beyond the last.
     #[must_use]
     pub fn value(&self, row: usize) -> Value {

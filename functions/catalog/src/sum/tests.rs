@@ -1,6 +1,6 @@
+use super::{ExactMoments, ExactSum};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use super::{ExactMoments, ExactSum};
 
 fn sum_of(values: &[f64]) -> ExactSum {
     let mut sum = ExactSum::new();
