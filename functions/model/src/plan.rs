@@ -60,6 +60,21 @@ pub struct DenseGraph {
 }
 
 impl DenseGraph {
+    /// A sub-graph of its own, for an engine that hands the nodes it lacks to another. The model's inputs are declared
+    /// as `inputs` are; types and shapes of its outputs are found by analysing it.
+    pub fn new(
+        name: impl Into<String>,
+        mut proto: pb::ModelProto,
+        inputs: Vec<DensePort>,
+    ) -> Result<Self, Error> {
+        let name = name.into();
+        if let Some(graph) = &mut proto.graph {
+            graph.input = inputs.iter().map(|port| value_info(port, None)).collect();
+        }
+        let (typed, outputs) = tract::analyse(&proto).map_err(|reason| Error::onnx(&name, reason))?;
+        Ok(Self { name, inputs, outputs, proto, typed })
+    }
+
     /// The sub-graph as an ONNX file. With a batch size, every batch dimension of inputs and outputs is that number,
     /// for engines that need static shapes; else it is the symbol [`BATCH`].
     pub fn onnx(&self, batch: Option<usize>) -> Vec<u8> {
