@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion_common::{Column, DFSchema, DataFusionError, Result, plan_err};
+use datafusion_common::{Column, DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::expr::{AggregateFunction, NullTreatment};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
@@ -109,6 +109,18 @@ pub fn canonicalize_aggregate(call: &ast::Function, schema: &DFSchema) -> Result
         filter: params.filter.map(|filter| canonical(*filter, &unqualified)).transpose()?,
         data_type,
     })
+}
+
+/// The value of an expression without columns, such as an interval.
+pub fn constant(expr: &ast::Expr) -> Result<ScalarValue> {
+    let schema = DFSchema::empty();
+    let planned = strip_alias(planner::plan(expr.clone(), &schema)?);
+    refuse_unrepeatable(&planned)?;
+    let simplifier = simplifier(&schema);
+    match simplify(&simplifier, text::normalize(simplifier.coerce(planned, &schema)?)?)? {
+        Expr::Literal(value, _) => Ok(value),
+        _ => plan_err!("`{expr}` is not a constant"),
+    }
 }
 
 /// Plans a canonical text over a schema: what every surface evaluates.

@@ -1,1 +1,369 @@
+use std::sync::Arc;
 
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int32Array, Int64Array, StringArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
+};
+use arrow::datatypes::{Float64Type, Int64Type, TimeUnit};
+use datafusion_common::ScalarValue;
+use proptest::prelude::*;
+use skewless_catalog::pit;
+
+use super::*;
+
+const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+const HOUR: i64 = 3_600_000_000;
+
+fn window(function: &str, arg: &str, range: Span) -> FeatureValue {
+    FeatureValue::Window(Window {
+        function: function.to_owned(),
+        args: vec![arg.to_owned()],
+        distinct: false,
+        ignore_nulls: false,
+        filter: None,
+        range,
+    })
+}
+
+fn plain(name: &str) -> FeatureValue {
+    FeatureValue::Plain { column: name.to_owned() }
+}
+
+fn feature(name: &str, data_type: DataType, value: FeatureValue) -> Feature {
+    Feature { name: name.to_owned(), data_type: data_type.into(), value }
+}
+
+/// Integer times: key, event, known, seq, x.
+fn integers(ttl: Option<i64>, range: i64) -> FeatureView {
+    FeatureView::new(
+        "v",
+        "CREATE FEATURE VIEW v …",
+        Kind::Recorded(Recorded {
+            entity: vec!["k".to_owned()],
+            timestamp: "event".to_owned(),
+            available_at: Some("known".to_owned()),
+            ttl: ttl.map(Span::Integer),
+            tie_break: vec!["seq".to_owned()],
+            rows: ["k", "event", "known", "seq"]
+                .into_iter()
+                .map(|name| ColumnType::new(name, DataType::Int64))
+                .chain([ColumnType::new("x", DataType::Float64)])
+                .collect(),
+            features: vec![
+                feature("x", DataType::Float64, plain("x")),
+                feature("n", DataType::Int64, window("count", "x", Span::Integer(range))),
+                feature("low", DataType::Float64, window("min", "x", Span::Integer(range))),
+                feature("first", DataType::Float64, window("first_value", "x", Span::Integer(range))),
+                feature("all", DataType::Int64, window("count", "1", Span::Unbounded)),
+            ],
+            push: None,
+            materialize_only: Some("it joins".to_owned()),
+        }),
+    )
+}
+
+type IntegerRow = (Option<i64>, Option<i64>, Option<i64>, i64, Option<f64>);
+
+fn integer_rows(rows: &[IntegerRow]) -> RecordBatch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows.iter().map(|r| r.0).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|r| r.1).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|r| r.2).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|r| Some(r.3)).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|r| r.4).collect::<Float64Array>()),
+    ];
+    RecordBatch::try_new(integers(None, 0).rows_schema(), columns).expect("the view's schema")
+}
+
+fn ints(values: &[Option<i64>]) -> ArrayRef {
+    Arc::new(values.iter().copied().collect::<Int64Array>())
+}
+
+fn flights(ttl: Option<i64>) -> FeatureView {
+    FeatureView::new(
+        "inbound",
+        "CREATE FEATURE VIEW inbound …",
+        Kind::Recorded(Recorded {
+            entity: vec!["tailnum".to_owned()],
+            timestamp: "departed".to_owned(),
+            available_at: Some("landed".to_owned()),
+            ttl: ttl.map(Span::Time),
+            tie_break: Vec::new(),
+            rows: vec![
+                ColumnType::new("tailnum", DataType::Utf8View),
+                ColumnType::new("departed", MICROS),
+                ColumnType::new("landed", MICROS),
+                ColumnType::new("delay", DataType::Float64),
+            ],
+            features: vec![feature("delay", DataType::Float64, plain("delay"))],
+            push: Some(Push {
+                source: vec![
+                    ColumnType::new("tailnum", DataType::Utf8View),
+                    ColumnType::new("dep", MICROS),
+                    ColumnType::new("air", DataType::Float64),
+                    ColumnType::new("delay", DataType::Int64),
+                ],
+                filter: Some("(air IS NOT NULL)".to_owned()),
+                columns: vec![
+                    "tailnum".to_owned(),
+                    "dep".to_owned(),
+                    "(dep + arrow_cast(CAST(((air + 20.0) * 60000000.0) AS BIGINT), 'Duration(µs)'))".to_owned(),
+                    "CAST(delay AS DOUBLE)".to_owned(),
+                ],
+            }),
+            materialize_only: None,
+        }),
+    )
+}
+
+#[test]
+fn a_view_survives_json() -> Result<()> {
+    for view in [flights(Some(HOUR * 1000)), integers(Some(3), 4)] {
+        let json = view.to_json()?;
+        assert_eq!(FeatureView::from_json(&json)?, view);
+        let later = json.replacen("\"version\":1", "\"version\":2", 1);
+        let message = FeatureView::from_json(&later).map(|_| ()).expect_err("a later version").to_string();
+        assert!(message.contains("version 2"), "{message}");
+    }
+    assert!(FeatureView::from_json("{}").is_err());
+    Ok(())
+}
+
+#[test]
+fn pushed_source_rows_become_the_views_rows() -> Result<()> {
+    let view = flights(None);
+    let source = RecordBatch::try_from_iter([
+        ("delay", Arc::new(Int32Array::from(vec![Some(5), None, Some(7)])) as ArrayRef),
+        ("tailnum", Arc::new(StringArray::from(vec!["N1", "N2", "N3"])) as ArrayRef),
+        ("dep", Arc::new(TimestampMicrosecondArray::from(vec![0, 1, 2])) as ArrayRef),
+        ("air", Arc::new(Float64Array::from(vec![Some(40.0), None, Some(100.0)])) as ArrayRef),
+    ])?;
+    let rows = view.rows_from_source(&source)?;
+    assert_eq!(rows.schema(), view.rows_schema());
+    assert_eq!(rows.num_rows(), 2);
+    assert_eq!(
+        rows.column(2).as_primitive::<arrow::datatypes::TimestampMicrosecondType>().values(),
+        &[HOUR, 2 * HOUR + 2]
+    );
+    assert_eq!(codec::decode(&codec::encode(&rows)?)?, rows);
+    assert!(codec::decode(b"rows").is_err());
+
+    let message = view.rows_from_source(&source.project(&[0, 1, 2])?).expect_err("a column is missing").to_string();
+    assert!(message.contains("`air`"), "{message}");
+    let message = integers(None, 0).rows_from_source(&source).expect_err("materialize only").to_string();
+    assert!(message.contains("it joins"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn each_status_has_its_cause() -> Result<()> {
+    let rows = integer_rows(&[
+        (Some(1), Some(10), Some(20), 0, Some(1.5)),
+        (Some(1), Some(12), None, 0, Some(9.0)),
+        (None, Some(1), Some(1), 0, Some(9.0)),
+    ]);
+    let table = FeatureTable::new(Arc::new(integers(Some(15), 100)), vec![rows])?;
+    let keys = ints(&[None, Some(1), Some(2), Some(1), Some(1), Some(1), Some(1), Some(1)]);
+    let times = ints(&[Some(30), None, Some(30), Some(9), Some(19), Some(20), Some(25), Some(26)]);
+    let found = table.lookup(&[keys], &times)?;
+    use Status::{BeforeFirst, Expired, NoEntity, NotYetKnown, NullKey, NullTime, Ok as Fine};
+    assert_eq!(found.status, [NullKey, NullTime, NoEntity, BeforeFirst, NotYetKnown, Fine, Fine, Expired]);
+    let x: Vec<_> = found.values[0].as_primitive::<Float64Type>().iter().collect();
+    assert_eq!(x, [None, None, None, None, None, Some(1.5), Some(1.5), None]);
+    // Counts of an empty window are 0; without a key or a time there is no window. ttl does not concern windows.
+    let n: Vec<_> = found.values[1].as_primitive::<Int64Type>().iter().collect();
+    assert_eq!(n, [None, None, Some(0), Some(0), Some(0), Some(1), Some(1), Some(1)]);
+    let low: Vec<_> = found.values[2].as_primitive::<Float64Type>().iter().collect();
+    assert_eq!(low, [None, None, None, None, None, Some(1.5), Some(1.5), Some(1.5)]);
+    let event: Vec<_> = found.event_time.as_primitive::<Int64Type>().iter().collect();
+    assert_eq!(event, [None, None, None, None, None, Some(10), Some(10), Some(10)]);
+    Ok(())
+}
+
+#[test]
+fn times_of_different_units_compare_exactly() -> Result<()> {
+    let view = Arc::new(flights(Some(1_000_000_000)));
+    let rows = RecordBatch::try_new(
+        view.rows_schema(),
+        vec![
+            Arc::new(arrow::array::StringViewArray::from(vec!["N1"])),
+            Arc::new(TimestampMicrosecondArray::from(vec![1_000_001])),
+            Arc::new(TimestampMicrosecondArray::from(vec![1_000_001])),
+            Arc::new(Float64Array::from(vec![5.0])),
+        ],
+    )?;
+    let table = FeatureTable::new(view, vec![rows])?;
+    let status = |times: ArrayRef| -> Result<Status> {
+        let key: ArrayRef = Arc::new(StringArray::from(vec!["N1"]));
+        Ok(table.lookup(&[key], &times)?.status[0])
+    };
+    assert_eq!(status(Arc::new(TimestampNanosecondArray::from(vec![1_000_000_999])))?, Status::BeforeFirst);
+    assert_eq!(status(Arc::new(TimestampNanosecondArray::from(vec![1_000_001_000])))?, Status::Ok);
+    assert_eq!(status(Arc::new(TimestampMillisecondArray::from(vec![1_000])))?, Status::BeforeFirst);
+    assert_eq!(status(Arc::new(TimestampMillisecondArray::from(vec![1_001])))?, Status::Ok);
+    assert_eq!(status(Arc::new(TimestampNanosecondArray::from(vec![2_000_001_000])))?, Status::Ok);
+    assert_eq!(status(Arc::new(TimestampNanosecondArray::from(vec![2_000_001_001])))?, Status::Expired);
+    assert_eq!(status(Arc::new(TimestampSecondArray::from(vec![i64::MAX])))?, Status::Expired);
+    assert_eq!(status(Arc::new(TimestampSecondArray::from(vec![i64::MIN])))?, Status::BeforeFirst);
+    assert_eq!(status(Arc::new(Date32Array::from(vec![0])))?, Status::BeforeFirst);
+    assert_eq!(status(Arc::new(Date32Array::from(vec![1])))?, Status::Expired);
+    let message = status(Arc::new(Int64Array::from(vec![1]))).expect_err("an integer").to_string();
+    assert!(message.contains("an integer time"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn keys_of_one_kind_compare_and_others_are_refused() -> Result<()> {
+    let rows = integer_rows(&[(Some(7), Some(1), Some(1), 0, Some(1.0)), (Some(-1), Some(1), Some(1), 0, Some(2.0))]);
+    let table = FeatureTable::new(Arc::new(integers(None, 0)), vec![rows])?;
+    let find = |key: ArrayRef| table.lookup(&[key], &ints(&[Some(5)])).map(|found| found.status[0]);
+    assert_eq!(find(Arc::new(Int32Array::from(vec![7])))?, Status::Ok);
+    assert_eq!(find(Arc::new(UInt64Array::from(vec![7])))?, Status::Ok);
+    assert_eq!(find(Arc::new(UInt64Array::from(vec![u64::MAX])))?, Status::NoEntity);
+    assert_eq!(find(Arc::new(Int32Array::from(vec![None])))?, Status::NullKey);
+    let message = find(Arc::new(StringArray::from(vec!["7"]))).expect_err("a string").to_string();
+    assert!(message.contains("Utf8") && message.contains("cast"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn an_entity_key_is_one_text_for_equal_keys() {
+    let strings = |s: &str| Arc::new(StringArray::from(vec![s])) as ArrayRef;
+    assert_eq!(entity_key(&[strings("N\"1")], 0).as_deref(), Some("[\"N\\\"1\"]"));
+    assert_eq!(entity_key(&[strings("a"), ints(&[Some(-7)])], 0).as_deref(), Some("[\"a\",-7]"));
+    assert_eq!(entity_key(&[Arc::new(Int32Array::from(vec![-7])) as ArrayRef], 0).as_deref(), Some("[-7]"));
+    assert_eq!(entity_key(&[ints(&[None])], 0), None);
+    assert_eq!(entity_key(&[ints(&[Some(1)])], 1), None);
+    assert_eq!(entity_key(&[], 0).as_deref(), Some("[]"));
+    let float = |v: f64| entity_key(&[Arc::new(Float64Array::from(vec![v])) as ArrayRef], 0);
+    assert_eq!(float(-0.0), float(0.0));
+    assert_eq!(float(f64::NAN).as_deref(), Some("[\"NaN\"]"));
+}
+
+#[test]
+fn what_was_not_known_at_the_cutoff_does_not_exist() -> Result<()> {
+    let rows = integer_rows(&[
+        (Some(1), Some(1), Some(1), 0, Some(1.0)),
+        (Some(1), Some(2), Some(9), 0, Some(2.0)),
+        (Some(2), Some(1), Some(9), 0, Some(3.0)),
+    ]);
+    let view = Arc::new(integers(None, 100));
+    let at =
+        |cutoff: i64| FeatureTable::known_at(Arc::clone(&view), vec![rows.clone()], &ScalarValue::Int64(Some(cutoff)));
+    let keys = || ints(&[Some(1), Some(2)]);
+    let late = at(8)?.lookup(&[keys()], &ints(&[Some(50), Some(50)]))?;
+    assert_eq!(late.status, [Status::Ok, Status::NoEntity]);
+    assert_eq!(late.values[0].as_primitive::<Float64Type>().value(0), 1.0);
+    let all = at(9)?.lookup(&[keys()], &ints(&[Some(50), Some(50)]))?;
+    assert_eq!(all.values[0].as_primitive::<Float64Type>().values(), &[2.0, 3.0]);
+    let stamp = ScalarValue::TimestampSecond(Some(1), None);
+    assert!(FeatureTable::known_at(view, vec![rows], &stamp).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_view_without_an_entity_is_looked_up_by_time_alone() -> Result<()> {
+    let mut view = integers(None, 100);
+    if let Kind::Recorded(recorded) = &mut view.kind {
+        recorded.entity.clear();
+    }
+    let rows = integer_rows(&[(None, Some(1), Some(1), 0, Some(1.0)), (Some(2), Some(5), Some(5), 0, Some(2.0))]);
+    let table = FeatureTable::new(Arc::new(view.clone()), vec![rows])?;
+    let found = table.lookup(&[], &ints(&[Some(0), Some(4), Some(5)]))?;
+    assert_eq!(found.status, [Status::BeforeFirst, Status::Ok, Status::Ok]);
+    assert_eq!(table.entities().map(|(key, rows)| (key, rows.num_rows())).collect::<Vec<_>>(), [("[]".to_owned(), 2)]);
+    let empty = FeatureTable::new(Arc::new(view), Vec::new())?;
+    assert_eq!(empty.lookup(&[], &ints(&[Some(0)]))?.status, [Status::NoEntity]);
+    Ok(())
+}
+
+#[test]
+fn on_demand_features_are_computed_from_their_inputs() -> Result<()> {
+    let view = FeatureView::new(
+        "plan",
+        "CREATE FEATURE VIEW plan ON DEMAND …",
+        Kind::OnDemand(OnDemand {
+            inputs: vec![ColumnType::new("scheduled", MICROS), ColumnType::new("distance", DataType::Float64)],
+            features: vec![
+                OnDemandFeature {
+                    name: "hour".to_owned(),
+                    data_type: DataType::Int32.into(),
+                    expression: "date_part('HOUR', scheduled)".to_owned(),
+                },
+                OnDemandFeature {
+                    name: "miles".to_owned(),
+                    data_type: DataType::Float64.into(),
+                    expression: "distance".to_owned(),
+                },
+            ],
+        }),
+    );
+    let inputs = RecordBatch::try_from_iter([
+        ("distance", ints(&[Some(5), None])),
+        ("scheduled", Arc::new(TimestampSecondArray::from(vec![7200, 0])) as ArrayRef),
+    ])?;
+    let features = view.evaluate(&inputs)?;
+    assert_eq!(features.column(0).as_primitive::<arrow::datatypes::Int32Type>().values(), &[2, 0]);
+    assert_eq!(view.select(&["miles"])?.evaluate(&inputs)?.num_columns(), 1);
+    let message = view.select(&["mile"]).map(|_| ()).expect_err("unknown").to_string();
+    assert!(message.contains("did you mean `miles`?"), "{message}");
+    Ok(())
+}
+
+fn random_rows() -> impl Strategy<Value = Vec<IntegerRow>> {
+    let time = || prop_oneof![1 => Just(None), 9 => (0_i64..15).prop_map(Some)];
+    prop::collection::vec((prop::option::of(0_i64..3), time(), time(), 0_i64..3, prop::option::of(-4_i64..4)), 0..30)
+        .prop_map(|rows| rows.into_iter().map(|(k, e, a, s, x)| (k, e, a, s, x.map(|x| x as f64))).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_table_equals_the_rule_in_any_input_order(
+        rows in random_rows(),
+        ttl in prop::option::of(0_i64..10),
+        range in 0_i64..20,
+        cut in 0_usize..30,
+        rotate in 0_usize..30,
+    ) {
+        let mut shuffled = rows.clone();
+        if !shuffled.is_empty() {
+            let by = rotate % shuffled.len();
+            shuffled.rotate_left(by);
+        }
+        let (head, tail) = shuffled.split_at(cut.min(shuffled.len()));
+        let view = Arc::new(integers(ttl, range));
+        let table = FeatureTable::new(Arc::clone(&view), vec![integer_rows(head), integer_rows(tail)]).expect("rows of the view");
+        let sorted = FeatureTable::new(view, vec![integer_rows(&rows)]).expect("rows of the view");
+        prop_assert_eq!(table.rows(), sorted.rows());
+        let spine: Vec<(i64, i64)> = (0..4).flat_map(|key| (-1..17).map(move |t| (key, t))).collect();
+        let keys = ints(&spine.iter().map(|s| Some(s.0)).collect::<Vec<_>>());
+        let times = ints(&spine.iter().map(|s| Some(s.1)).collect::<Vec<_>>());
+        let found = table.lookup(&[keys], &times).expect("a look-up");
+        for (at, (key, t)) in spine.into_iter().enumerate() {
+            // The oracle ranks ties by (tie-break, remaining columns in order: x, NULL least).
+            let mut own: Vec<&IntegerRow> = rows.iter().filter(|row| row.0 == Some(key)).collect();
+            own.sort_by(|a, b| (a.3, a.4.map_or(f64::NEG_INFINITY, |x| x)).partial_cmp(&(b.3, b.4.map_or(f64::NEG_INFINITY, |x| x))).expect("no NaN"));
+            let times: Vec<pit::Row> = own
+                .iter()
+                .enumerate()
+                .map(|(tie, row)| pit::Row { event: row.1, available: row.2, tie: tie as u32 })
+                .collect();
+            let (status, winner) = pit::as_of(&times, t, ttl);
+            prop_assert_eq!(found.status[at], status);
+            let x = winner.filter(|_| status == Status::Ok).and_then(|i| own[i].4);
+            let got = |i: usize| { let a = &found.values[i]; a.is_valid(at).then(|| a.slice(at, 1)) };
+            prop_assert_eq!(got(0).map(|a| a.as_primitive::<Float64Type>().value(0)), x);
+            let inside = pit::window(&times, t, t - range);
+            let values: Vec<f64> = inside.iter().filter_map(|&i| own[i].4).collect();
+            prop_assert_eq!(got(1).map(|a| a.as_primitive::<Int64Type>().value(0)), Some(values.len() as i64));
+            let low = values.iter().copied().reduce(f64::min);
+            prop_assert_eq!(got(2).map(|a| a.as_primitive::<Float64Type>().value(0)), low);
+            let first = inside.first().and_then(|&i| own[i].4);
+            prop_assert_eq!(got(3).map(|a| a.as_primitive::<Float64Type>().value(0)), first);
+            let all = pit::window(&times, t, i64::MIN).len() as i64;
+            prop_assert_eq!(got(4).map(|a| a.as_primitive::<Int64Type>().value(0)), Some(all));
+        }
+    }
+}
