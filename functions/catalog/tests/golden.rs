@@ -1,0 +1,89 @@
+//! The catalog against independent tools: scikit-learn, scipy, numpy, FarmHash's own and exact fractions.
+//! `tests/golden/catalog/make.py` made the file and asserts their versions.
+
+use serde_json::Value as Json;
+use skewless_catalog::function::{Function, aggregate};
+use skewless_catalog::sum::ExactMoments;
+use skewless_catalog::{Tolerance, Value, find, json};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/catalog/catalog.json");
+
+fn golden() -> Json {
+    serde_json::from_str(&std::fs::read_to_string(GOLDEN).unwrap()).unwrap()
+}
+
+/// Where two values differ by more than the tolerance.
+fn difference(got: &Value, want: &Value, tolerance: Tolerance) -> Option<String> {
+    match (got, want) {
+        (Value::Float64(a), Value::Float64(b)) => (!tolerance.holds(*a, *b)).then(|| format!("{a:e} for {b:e}")),
+        (Value::Record(got), Value::Record(want)) => got.iter().zip(want).find_map(|((name, got), (_, want))| {
+            difference(got, want, tolerance).map(|difference| format!("{name}: {difference}"))
+        }),
+        (got, want) => (got != want).then(|| format!("{got} for {want}")),
+    }
+}
+
+fn rows(case: &Json, function: &dyn Function) -> Vec<Vec<Value>> {
+    let value = |json: &Json, index: usize| json::from_json(json, function.args()[index].data_type).unwrap();
+    if let Some(rows) = case["rows"].as_array() {
+        let row = |row: &Json| row.as_array().unwrap().iter().enumerate().map(|(i, json)| value(json, i)).collect();
+        return rows.iter().map(row).collect();
+    }
+    // The fractional parts of the multiples of a step, scaled and shifted: base, then study.
+    let sample = |sequence: &Json, is_base: bool| -> Vec<Vec<Value>> {
+        let part = |i: usize| sequence[i].as_f64().unwrap();
+        let x = |i: u64| (i as f64 * part(1)) % 1.0 * part(2) + part(3);
+        (0..sequence[0].as_u64().unwrap()).map(|i| vec![x(i).into(), is_base.into()]).collect()
+    };
+    [sample(&case["sequences"][0], true), sample(&case["sequences"][1], false)].concat()
+}
+
+#[test]
+fn every_function_gives_what_independent_tools_give() {
+    let golden = golden();
+    let mut failures = Vec::new();
+    for case in golden["cases"].as_array().unwrap() {
+        let function = find(case["function"].as_str().unwrap()).unwrap();
+        let want = json::from_json(&case["returns"], function.returns()).unwrap();
+        let got = aggregate(function, &rows(case, function)).unwrap();
+        if let Some(difference) = difference(&got, &want, function.tolerance()) {
+            let call = case.to_string();
+            failures.push(format!("{}: {difference} in {}", function.name(), &call[..call.len().min(300)]));
+        }
+    }
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn every_function_has_a_golden() {
+    let golden = golden();
+    let tested: Vec<&str> =
+        golden["cases"].as_array().unwrap().iter().filter_map(|case| case["function"].as_str()).collect();
+    let needs_none = ["feature_cross"]; // text only: its examples and property test say it all
+    for function in skewless_catalog::FUNCTIONS {
+        assert!(
+            tested.contains(&function.name()) || needs_none.contains(&function.name()),
+            "{} has no golden: add it to tests/golden/catalog/make.py",
+            function.name()
+        );
+    }
+}
+
+#[test]
+fn sums_and_moments_are_exact_fractions_rounded_once() {
+    let golden = golden();
+    for entry in golden["sums"].as_array().unwrap() {
+        let mut moments = ExactMoments::new();
+        for value in entry["values"].as_array().unwrap() {
+            moments.add(value.as_f64().unwrap());
+        }
+        assert_eq!(moments.values().sum().to_bits(), entry["sum"].as_f64().unwrap().to_bits());
+        assert_eq!(moments.values().avg().map(f64::to_bits), entry["avg"].as_f64().map(f64::to_bits));
+        let var = match &entry["var"] {
+            Json::Null => None,
+            Json::String(_) => Some(f64::INFINITY),
+            number => number.as_f64(),
+        };
+        assert_eq!(moments.var().map(f64::to_bits), var.map(f64::to_bits));
+    }
+}
