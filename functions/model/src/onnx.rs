@@ -46,6 +46,7 @@ pub(crate) struct Graph {
     pub(crate) model: String,
     pub(crate) ir_version: i64,
     pub(crate) opset: i64,
+    pub(crate) ml_opset: i64,
     pub(crate) nodes: Vec<Node>,
     pub(crate) constants: BTreeMap<String, pb::TensorProto>,
     pub(crate) inputs: Vec<Port>,
@@ -228,7 +229,7 @@ impl Graph {
             )
             .into());
         }
-        let opset = versions(&proto)?;
+        let (opset, ml_opset) = versions(&proto)?;
         if !proto.functions.is_empty() {
             return Err("it defines functions of its own, which are not read; inline them when you export it \
                         (onnx.inliner.inline_local_functions)"
@@ -313,8 +314,16 @@ impl Graph {
         }
         drop(defined);
         let nodes = sorted(model, nodes, &outputs)?;
-        let mut graph =
-            Self { model: model.to_owned(), ir_version: proto.ir_version, opset, nodes, constants, inputs, outputs };
+        let mut graph = Self {
+            model: model.to_owned(),
+            ir_version: proto.ir_version,
+            opset,
+            ml_opset,
+            nodes,
+            constants,
+            inputs,
+            outputs,
+        };
         graph.fold_constant_nodes()?;
         graph.drop_unused_constants();
         Ok(graph)
@@ -379,9 +388,10 @@ impl From<Box<Error>> for Problem {
     }
 }
 
-/// The version of ONNX's own operators, after checking the imports.
-fn versions(proto: &pb::ModelProto) -> Result<i64, String> {
+/// The versions of ONNX's own operators and of `ai.onnx.ml`, after checking the imports.
+fn versions(proto: &pb::ModelProto) -> Result<(i64, i64), String> {
     let mut opset = None;
+    let mut ml_opset = None;
     for import in &proto.opset_import {
         let (range, name) = match import.domain.as_str() {
             "" | "ai.onnx" => (OPSETS, "ai.onnx"),
@@ -400,10 +410,12 @@ fn versions(proto: &pb::ModelProto) -> Result<i64, String> {
         }
         if name == "ai.onnx" {
             opset = Some(import.version);
+        } else {
+            ml_opset = Some(import.version);
         }
     }
     // A graph of ai.onnx.ml operators alone need not import ONNX's own.
-    Ok(opset.unwrap_or(*OPSETS.end()))
+    Ok((opset.unwrap_or(*OPSETS.end()), ml_opset.unwrap_or(*ML_OPSETS.end())))
 }
 
 fn check_node(model: &str, node: &Node) -> Result<(), Problem> {

@@ -62,11 +62,7 @@ pub struct DenseGraph {
 impl DenseGraph {
     /// A sub-graph of its own, for an engine that hands the nodes it lacks to another. The model's inputs are declared
     /// as `inputs` are; types and shapes of its outputs are found by analysing it.
-    pub fn new(
-        name: impl Into<String>,
-        mut proto: pb::ModelProto,
-        inputs: Vec<DensePort>,
-    ) -> Result<Self, Error> {
+    pub fn new(name: impl Into<String>, mut proto: pb::ModelProto, inputs: Vec<DensePort>) -> Result<Self, Error> {
         let name = name.into();
         if let Some(graph) = &mut proto.graph {
             graph.input = inputs.iter().map(|port| value_info(port, None)).collect();
@@ -508,7 +504,8 @@ impl<'a> Builder<'a> {
             facts.push(Some(fact.ok_or_else(|| failed(format!("the type of its input `{name}` is not known")))?));
             constants.push(self.constant(name).map_err(failed)?);
         }
-        let context = Context { node, opset: graph.opset, facts: &facts, constants: &constants };
+        let context =
+            Context { node, opset: graph.opset, ml_opset: graph.ml_opset, facts: &facts, constants: &constants };
         let kernel = match kernels::build(&context) {
             Ok(kernel) => kernel,
             Err(_) if node.domain() == Domain::Onnx && !self.touches_text(node) && tract::supports(node.operator()) => {

@@ -116,8 +116,8 @@ fn keys(tensor: &Tensor) -> Result<Vec<Key>, String> {
     })
 }
 
-/// Maps values by a table of keys, with a default.
-fn mapping(fact: &Fact, table: &Tensor, values: Tensor, default: Tensor) -> Built {
+/// Maps values by a table of keys, with a default. Before version 4 of `ai.onnx.ml`, NaN is no key.
+fn mapping(context: &Context<'_>, fact: &Fact, table: &Tensor, values: Tensor, default: Tensor) -> Built {
     let kind = |data_type| match data_type {
         DataType::String => 0,
         DataType::Int32 | DataType::Int64 => 1,
@@ -131,7 +131,9 @@ fn mapping(fact: &Fact, table: &Tensor, values: Tensor, default: Tensor) -> Buil
     }
     // Of equal keys the first counts, as in ONNX Runtime.
     let mut places = BTreeMap::new();
-    keys(table)?.into_iter().enumerate().for_each(|(place, key)| {
+    let nan = Key::Bits(f64::NAN.to_bits());
+    let nan_counts = context.ml_opset >= 4;
+    keys(table)?.into_iter().enumerate().filter(|(_, key)| nan_counts || *key != nan).for_each(|(place, key)| {
         places.entry(key).or_insert(place);
     });
     let out = Fact::new(values.data_type(), fact.shape.clone());
@@ -174,9 +176,9 @@ pub(super) fn label_encoder(context: &Context<'_>) -> Built {
         let indices = Tensor::Int64(Array::vector((0..classes.len() as i64).collect()));
         let classes = Tensor::String(Array::vector(classes));
         return if fact.data_type == DataType::String {
-            mapping(fact, &classes, indices, default_int)
+            mapping(context, fact, &classes, indices, default_int)
         } else {
-            mapping(fact, &indices, classes, default_string)
+            mapping(context, fact, &indices, classes, default_string)
         };
     }
     let lists = |strings: &str, ints: &str, floats: &str, tensor: &str| -> Result<Tensor, String> {
@@ -201,7 +203,7 @@ pub(super) fn label_encoder(context: &Context<'_>) -> Built {
         (None, DataType::Float64) => Tensor::Float64(Array::vector(vec![-0.0])),
         (None, _) => default_float,
     };
-    mapping(fact, &table, values, default)
+    mapping(context, fact, &table, values, default)
 }
 
 pub(super) fn category_mapper(context: &Context<'_>) -> Built {
@@ -210,10 +212,10 @@ pub(super) fn category_mapper(context: &Context<'_>) -> Built {
     let ints = Tensor::Int64(Array::vector(node.ints("cats_int64s").to_vec()));
     let fact = context.fact(0)?;
     if fact.data_type == DataType::String {
-        mapping(fact, &strings, ints, Tensor::Int64(Array::vector(vec![node.int("default_int64", -1)])))
+        mapping(context, fact, &strings, ints, Tensor::Int64(Array::vector(vec![node.int("default_int64", -1)])))
     } else {
         let default = Tensor::String(Array::vector(vec![node.text("default_string", "_Unused")?]));
-        mapping(fact, &ints, strings, default)
+        mapping(context, fact, &ints, strings, default)
     }
 }
 

@@ -1,7 +1,7 @@
 //! LinearClassifier and LinearRegressor. Dot products are summed in double precision, so that no order of summation
 //! that another engine may choose is further from the truth.
 
-use super::scores::{Labels, Transform};
+use super::scores::{Labels, Transform, logistic, probit};
 use super::{Built, Closure, Context, Fact, as_f32, float32, input, kernel, matrix, numeric, rows, width};
 use crate::plan::Dim;
 use crate::tensor::{DataType, Tensor};
@@ -97,15 +97,13 @@ pub(super) fn classifier(context: &Context<'_>) -> Built {
         for row in raw.chunks_exact(targets) {
             if let ([score], true) = (row, binary) {
                 picked.push(usize::from(*score > 0.0));
-                let both = if transform == Transform::Probit {
-                    let mut score = [*score];
-                    transform.apply(&mut score);
-                    [1.0 - score[0], score[0]]
-                } else {
-                    let mut score = [*score];
-                    transform.apply(&mut score);
-                    [1.0 - score[0], score[0]]
+                // A softmax of one score is left out.
+                let score = match transform {
+                    Transform::Logistic => logistic(*score),
+                    Transform::Probit => probit(*score),
+                    _ => *score,
                 };
+                let both = [1.0 - score, score];
                 scores.extend(both);
                 continue;
             }

@@ -42,6 +42,7 @@ pub(crate) trait Kernel: Send + Sync {
 pub(crate) struct Context<'a> {
     pub(crate) node: &'a Node,
     pub(crate) opset: i64,
+    pub(crate) ml_opset: i64,
     /// One per input; `None` where it is omitted.
     pub(crate) facts: &'a [Option<Fact>],
     /// The values of inputs that are constants.

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::scores::{Labels, Transform, logistic};
+use super::scores::{Labels, Transform, logistic, probit};
 use super::{Built, Closure, Context, Fact, as_f32, float32, input, linear, matrix, numeric, rows, width};
 use crate::plan::Dim;
 use crate::tensor::{DataType, Tensor};
@@ -17,7 +17,15 @@ const BLOCK: usize = 64;
 
 /// Thresholds and scores: 32-bit floats, or 64-bit where the model says so.
 trait Number:
-    Copy + PartialOrd + PartialEq + Send + Sync + std::ops::AddAssign + std::ops::Div<Output = Self> + 'static
+    Copy
+    + PartialOrd
+    + PartialEq
+    + Send
+    + Sync
+    + std::ops::AddAssign
+    + std::ops::Div<Output = Self>
+    + std::ops::Sub<Output = Self>
+    + 'static
 {
     const ZERO: Self;
     fn from_f32(value: f32) -> Self;
@@ -591,41 +599,41 @@ impl Decision {
         forest: &Forest<T>,
         out: &mut Vec<f32>,
     ) -> usize {
-        match forest.base.as_slice() {
+        let two_bases = match forest.base.as_slice() {
             [base] => {
                 first.value += *base;
-                first.given = true;
+                false
             }
-            [base_first, base_second] => {
+            [_, base_second] if second.given => {
+                let mut value = *base_second;
+                value += first.value;
+                second.value = value;
+                first.value = T::ZERO - value;
+                true
+            }
+            [base_first, _] => {
                 first.value += *base_first;
-                second.value += *base_second;
-                first.given = true;
-                second.given = true;
+                true
             }
-            _ => {}
-        }
+            _ => false,
+        };
         let deciding = if second.given { second.value } else { first.value }.to_f32();
-        if second.given {
+        let winner = if self.all_positive { usize::from(deciding > 0.5) } else { usize::from(deciding > 0.0) };
+        if second.given || two_bases {
             let mut both = [first.value.to_f32(), second.value.to_f32()];
-            let class = if self.one_sided && self.all_positive {
-                usize::from(deciding > 0.5)
-            } else if self.one_sided {
-                usize::from(deciding > 0.0)
-            } else {
-                usize::from(both[1] > both[0])
-            };
+            // Where both classes have weights the larger score wins, as the specification has it; ONNX Runtime answers
+            // the second class whenever its score is above zero.
+            let class = if self.one_sided { winner } else { usize::from(both[1] > both[0]) };
             forest.transform.apply(&mut both);
             out.extend(both);
             return class;
         }
-        let (class, both) = if self.all_positive {
-            (usize::from(deciding > 0.5), [1.0 - deciding, deciding])
-        } else if forest.transform == Transform::Logistic {
-            (usize::from(deciding > 0.0), [logistic(-deciding), logistic(deciding)])
-        } else {
-            (usize::from(deciding > 0.0), [-deciding, deciding])
-        };
-        out.extend(both);
-        class
+        out.extend(match forest.transform {
+            Transform::Logistic => [logistic(-deciding), logistic(deciding)],
+            Transform::Probit => [1.0 - probit(deciding), probit(deciding)],
+            _ if self.all_positive => [1.0 - deciding, deciding],
+            _ => [-deciding, deciding],
+        });
+        winner
     }
 }
