@@ -1,1 +1,23 @@
 //! Feature views, point-in-time training sets, as-of joins and batch scoring as SQL.
+//!
+//! Every entry (shell, library, tests) goes through one front door, [`SkewlessContext`]: a text of statements is
+//! parsed, our own DDL is taken out, joins that DataFusion cannot plan are rewritten, and the rest is planned and
+//! run by DataFusion.
+
+mod asof;
+mod context;
+mod ddl;
+mod error;
+mod front;
+mod object_stores;
+mod project;
+mod relation;
+mod score;
+mod training;
+
+pub use context::{Device, Options, SkewlessContext};
+pub use ddl::{View, ViewRegistry};
+pub use error::{Error, Result};
+pub use front::{Outcome, Statement};
+pub use project::Project;
+pub use score::{Model, ModelRegistry};

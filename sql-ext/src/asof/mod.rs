@@ -1,0 +1,36 @@
+//! The as-of join: for each left row the one right row that was current.
+//!
+//! `plan` reads the two ways to write it, `ASOF JOIN` and `asof_join(…)`; `node` is what the optimizer sees, `exec`
+//! what runs. Every left row comes out exactly once and in the left input's order. Among right rows of equal time
+//! the greatest by the right side's columns wins, so that threads, batches and input order change nothing.
+
+mod exec;
+mod instant;
+mod node;
+mod plan;
+mod push_left_filters;
+
+use std::sync::Arc;
+
+use datafusion::optimizer::OptimizerRule;
+use datafusion::physical_planner::ExtensionPlanner;
+
+pub(crate) use plan::{RELATIONS, plan_join};
+
+/// Planners of this module's own logical nodes.
+pub(crate) fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
+    vec![Arc::new(exec::AsOfPlanner)]
+}
+
+/// `rules` with this module's own among them.
+pub(crate) fn optimizer_rules(
+    mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
+) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    // Ahead of the rule that takes the filter further down, and of the one that puts a projection under the filter.
+    let place = rules.iter().position(|rule| rule.name() == "push_down_filter").unwrap_or(0);
+    rules.insert(place, Arc::new(push_left_filters::PushLeftFilters));
+    rules
+}
+
+#[cfg(test)]
+mod tests;
