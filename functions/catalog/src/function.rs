@@ -106,6 +106,7 @@ pub enum Tolerance {
 impl Tolerance {
     /// Whether `got` is near enough to `want`; NaN is near NaN only.
     #[must_use]
+    #[allow(clippy::float_cmp, reason = "equal infinities have no distance")]
     pub fn holds(self, got: f64, want: f64) -> bool {
         if got.is_nan() || want.is_nan() {
             return got.is_nan() && want.is_nan();

@@ -1,4 +1,4 @@
-//! The one hash of the product: FarmHash's `Fingerprint64`, whose values are fixed for ever.
+//! The one hash of the product: `FarmHash`'s `Fingerprint64`, whose values are fixed for ever.
 
 /// The fingerprint of bytes, as `BigQuery` and `TensorFlow` compute it.
 ///

@@ -15,6 +15,7 @@ pub(super) fn chi_square_sf(x: f64, df: f64) -> f64 {
 }
 
 /// The regularized upper incomplete gamma function Q(a, x).
+#[allow(clippy::many_single_char_names, reason = "the names of the formulas")]
 fn upper(a: f64, x: f64) -> f64 {
     const STEPS: u32 = 100_000;
     // x^a e^-x / Γ(a + 1), the first term of the series.

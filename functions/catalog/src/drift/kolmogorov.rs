@@ -29,6 +29,7 @@ fn equal_sizes(n: u64, h: u64) -> f64 {
 
 /// Unequal sizes, `m > n`: row by row, the share of the paths to a point that have left the band. A share is the mean of
 /// its neighbours', weighted by how many paths come through them, so small probabilities keep their digits.
+#[allow(clippy::many_single_char_names, reason = "the names of the formulas")]
 fn unequal_sizes(m: u64, n: u64, h: u64) -> f64 {
     let g = gcd(m, n);
     let (m_step, n_step) = ((m / g) as i64, (n / g) as i64);
@@ -216,13 +217,17 @@ impl Matrix {
         for (row, out) in self.cells.chunks_exact(self.size).zip(cells.chunks_exact_mut(self.size)) {
             for (factor, line) in row.iter().zip(other.cells.chunks_exact(self.size)) {
                 if *factor != 0.0 {
-                    out.iter_mut().zip(line).for_each(|(cell, x)| *cell += factor * x);
+                    for (cell, x) in out.iter_mut().zip(line) {
+                        *cell += factor * x;
+                    }
                 }
             }
         }
         let mut exponent = self.exponent + other.exponent;
         if cells.iter().any(|cell| *cell > 1.0 / Self::SMALL) {
-            cells.iter_mut().for_each(|cell| *cell *= Self::SMALL);
+            for cell in &mut cells {
+                *cell *= Self::SMALL;
+            }
             exponent += Self::EXPONENT;
         }
         Self { size: self.size, cells, exponent }

@@ -242,7 +242,7 @@ fn index(
                 notes.add(format!("{cell_word} values on one side only: 0.5 added to every count (Jeffreys)"));
             }
             Smoothing::None => {
-                notes.add(format!("{cell_word} values on one side only: without smoothing PSI is infinite"))
+                notes.add(format!("{cell_word} values on one side only: without smoothing PSI is infinite"));
             }
         }
     }

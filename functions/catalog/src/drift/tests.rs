@@ -82,9 +82,13 @@ fn psi_without_smoothing_is_infinite_where_a_cell_is_empty() {
         .into();
     assert_eq!(field("psi", &rows, "statistic"), Value::Float64(INF));
     assert_eq!(field("psi", &rows, "p_value"), Value::Float64(0.0));
-    rows.iter_mut().for_each(|row| row[3] = "sometimes".into());
+    for row in &mut rows {
+        row[3] = "sometimes".into();
+    }
     assert!(aggregate(find("psi").unwrap(), &rows).unwrap_err().to_string().contains("'jeffreys' or 'none'"));
-    rows.iter_mut().for_each(|row| row[2] = 1_i64.into());
+    for row in &mut rows {
+        row[2] = 1_i64.into();
+    }
     assert!(aggregate(find("psi").unwrap(), &rows).unwrap_err().to_string().contains("from 2 to 1000"));
 }
 

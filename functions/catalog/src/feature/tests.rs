@@ -1,3 +1,5 @@
+#![allow(clippy::float_cmp, reason = "these results are exact")]
+
 use proptest::prelude::*;
 
 use crate::function::{Error, Value, call};

@@ -253,9 +253,13 @@ pub(super) fn all_valid(args: &[Column<'_>], rows: usize) -> Option<Vec<bool>> {
         let valid = valid.get_or_insert_with(|| vec![true; rows]);
         if mask.len() == 1 {
             let constant = mask.first().copied().unwrap_or(false);
-            valid.iter_mut().for_each(|row| *row &= constant);
+            if !constant {
+                valid.fill(false);
+            }
         } else {
-            valid.iter_mut().zip(mask.iter()).for_each(|(row, is_valid)| *row &= is_valid);
+            for (row, is_valid) in valid.iter_mut().zip(mask.iter()) {
+                *row &= is_valid;
+            }
         }
     }
     valid

@@ -1,3 +1,5 @@
+#![allow(clippy::float_cmp, reason = "these results are exact")]
+
 use super::{ExactMoments, ExactSum};
 use proptest::collection::vec;
 use proptest::prelude::*;
