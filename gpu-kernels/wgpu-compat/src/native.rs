@@ -371,7 +371,8 @@ pub struct CommandEncoder {
 impl CommandEncoder {
     /// Starts a pass of computations.
     pub fn begin_compute_pass(&mut self, descriptor: &ComputePassDescriptor<'_>) -> ComputePass<'_> {
-        self.inner.begin_compute_pass(&wgpu29::ComputePassDescriptor { label: descriptor.label, timestamp_writes: None })
+        self.inner
+            .begin_compute_pass(&wgpu29::ComputePassDescriptor { label: descriptor.label, timestamp_writes: None })
     }
 
     /// Copies bytes between buffers.
