@@ -59,6 +59,7 @@ pub struct BundleJson {
 /// What a graph does not say, for [`Bundle::build`]. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "the fields of a file")]
 struct Description {
     name: Option<String>,
     version: Option<String>,
@@ -497,8 +498,8 @@ fn check_signature(label: &str, signature: &Signature, graph: &Graph) -> Result<
     }
     let mut names: Vec<&str> = signature.columns().iter().map(|column| column.name).collect();
     names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return failed(format!("its signature has two columns `{}`; name the columns of its inputs", pair[0]));
+    if let Some([name, _]) = names.windows(2).find(|pair| pair.first() == pair.last()) {
+        return failed(format!("its signature has two columns `{name}`; name the columns of its inputs"));
     }
     Ok(())
 }

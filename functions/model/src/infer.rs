@@ -19,7 +19,7 @@ pub(crate) fn signature(graph: &Graph, columns: &BTreeMap<String, Vec<String>>) 
         let Some(data_type) = input.data_type else {
             return refuse("is not a tensor".to_owned());
         };
-        let named = columns.get(&input.name);
+        let given = columns.get(&input.name);
         let width = match input.shape.as_deref() {
             Some([]) => return refuse("has no batch dimension; export it with shape [None, 1]".to_owned()),
             Some([_]) => Width::Scalar,
@@ -28,7 +28,7 @@ pub(crate) fn signature(graph: &Graph, columns: &BTreeMap<String, Vec<String>>) 
                     Declared::Fixed(fixed) => product.checked_mul(*fixed),
                     Declared::Open => None,
                 });
-                match (product, named, rest.len()) {
+                match (product, given, rest.len()) {
                     (Some(1), _, 1) => Width::Scalar,
                     (Some(width), _, _) => Width::Vector(width),
                     (None, Some(names), 1) => Width::Vector(names.len()),
@@ -41,12 +41,12 @@ pub(crate) fn signature(graph: &Graph, columns: &BTreeMap<String, Vec<String>>) 
                     }
                 }
             }
-            None => match named {
+            None => match given {
                 Some(names) => Width::Vector(names.len()),
                 None => return refuse("does not state its shape; export it with one, such as [None, 4]".to_owned()),
             },
         };
-        let names = match (width, named) {
+        let names = match (width, given) {
             (Width::Scalar, _) => Vec::new(),
             (Width::Vector(width), Some(names)) if names.len() == width => names.clone(),
             (Width::Vector(width), Some(names)) => {
@@ -76,8 +76,7 @@ pub(crate) fn signature(graph: &Graph, columns: &BTreeMap<String, Vec<String>>) 
         let classes = classes(graph, &output.name);
         let label = matches!(fact.data_type, DataType::Int64 | DataType::Int32 | DataType::String) && classes.is_some();
         let known = match fact.shape.as_deref() {
-            Some([_]) => Some(Width::Scalar),
-            Some([_, Dim::Fixed(1)]) => Some(Width::Scalar),
+            Some([_] | [_, Dim::Fixed(1)]) => Some(Width::Scalar),
             Some([_, rest @ ..]) => rest
                 .iter()
                 .try_fold(1usize, |product, dimension| match dimension {

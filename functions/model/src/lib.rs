@@ -7,6 +7,7 @@ mod bundle;
 mod engine;
 mod error;
 mod infer;
+#[allow(clippy::float_cmp, reason = "operators are specified by exact comparison")]
 mod kernels;
 mod onnx;
 pub mod plan;

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::tensor::{Array, DataType, Tensor};
 
 /// Larger files are refused: protobuf itself ends at 2 GiB, and a hostile file expands in memory.
-pub(crate) const LARGEST_FILE: usize = 512 << 20;
+pub(crate) const LARGEST_FILE: usize = 256 << 20;
 /// Nodes, attributes, tensors and dimensions together. Each takes up to 600 bytes in memory and as few as two in a file.
 const MOST_MESSAGES: usize = 400_000;
 /// ONNX files nest messages this deep at most.
@@ -620,7 +620,7 @@ fn check_tensor(tensor: &pb::TensorProto) -> Result<(), String> {
         typed
     } else if size == 0 {
         return Err("it holds text as raw bytes; export the model again".to_owned());
-    } else if tensor.raw_data.len() % size != 0 || typed != 0 {
+    } else if !tensor.raw_data.len().is_multiple_of(size) || typed != 0 {
         return Err(format!(
             "it has {} bytes of raw data, which do not fit; export the model again",
             tensor.raw_data.len()
@@ -698,11 +698,10 @@ impl Kind {
     /// The kind of message in a field of this kind of message.
     fn child(self, field: u64) -> Option<Self> {
         Some(match (self, field) {
-            (Self::Model, 7) => Self::Graph,
+            (Self::Model, 7) | (Self::Attribute, 6 | 11) => Self::Graph,
             (Self::Graph, 1) => Self::Node,
             (Self::Graph, 11..=13) => Self::Value,
             (Self::Node, 5) => Self::Attribute,
-            (Self::Attribute, 6 | 11) => Self::Graph,
             (Self::Attribute, 15) | (Self::Value, 2) => Self::Type,
             (Self::Type, 1) => Self::TensorType,
             (Self::TensorType, 2) => Self::Shape,

@@ -182,7 +182,7 @@ impl Plan {
 
 /// Why building stopped.
 enum Outcome<'a> {
-    Done(Builder<'a>),
+    Done(Box<Builder<'a>>),
     MakeDense(usize),
 }
 
@@ -272,7 +272,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        Ok(Outcome::Done(self))
+        Ok(Outcome::Done(Box::new(self)))
     }
 
     fn slot(&mut self, name: &'a str) -> Slot {

@@ -230,7 +230,7 @@ impl Signature {
         let mut given = BTreeMap::new();
         let mut rows: Option<(&str, usize)> = None;
         for (name, column) in columns {
-            self.known(name, &specs)?;
+            known(name, &specs)?;
             if given.insert(*name, column).is_some() {
                 return Err(Error::input(name, format!("input `{name}` is given twice; give it once")));
             }
@@ -251,7 +251,7 @@ impl Signature {
         let mut parts: Vec<Vec<Tensor>> = self.inputs.iter().map(|_| Vec::new()).collect();
         for spec in &specs {
             let column =
-                given.get(spec.name).ok_or_else(|| self.missing(spec.name, columns.iter().map(|(name, _)| *name)))?;
+                given.get(spec.name).ok_or_else(|| missing(spec.name, columns.iter().map(|(name, _)| *name)))?;
             if let Some(part) = parts.get_mut(spec.input) {
                 part.push(coerce(spec.name, column, spec.data_type)?);
             }
@@ -270,7 +270,7 @@ impl Signature {
         let mut rows: Option<(&str, usize)> = None;
         for (name, tensor) in tensors {
             if !self.inputs.iter().any(|input| input.name == name) {
-                self.known(name, &specs)?;
+                known(name, &specs)?;
             }
             match rows {
                 Some((first, count)) if count != tensor.batch() => {
@@ -304,12 +304,11 @@ impl Signature {
                 continue;
             }
             if matches!(input.width, Width::Scalar) {
-                return Err(self.missing(&input.name, names.iter().copied()));
+                return Err(missing(&input.name, names.iter().copied()));
             }
             let mut part = Vec::with_capacity(input.columns.len());
             for column in &input.columns {
-                let tensor =
-                    whole.remove(column.as_str()).ok_or_else(|| self.missing(column, names.iter().copied()))?;
+                let tensor = whole.remove(column.as_str()).ok_or_else(|| missing(column, names.iter().copied()))?;
                 if tensor.len() != rows {
                     return Err(Error::input(
                         column,
@@ -328,26 +327,22 @@ impl Signature {
         }
         Ok(bound)
     }
+}
 
-    fn known(&self, name: &str, specs: &[ColumnSpec<'_>]) -> Result<(), Error> {
-        if specs.iter().any(|spec| spec.name == name) {
-            return Ok(());
-        }
-        let hint = did_you_mean(name, specs.iter().map(|spec| spec.name));
-        let list = if hint.is_empty() {
-            format!("; the inputs are {}", list(specs.iter().map(|spec| spec.name)))
-        } else {
-            hint
-        };
-        Err(Error::input(name, format!("the model has no input `{name}`{list}")))
+fn known(name: &str, specs: &[ColumnSpec<'_>]) -> Result<(), Error> {
+    if specs.iter().any(|spec| spec.name == name) {
+        return Ok(());
     }
+    let hint = did_you_mean(name, specs.iter().map(|spec| spec.name));
+    let list =
+        if hint.is_empty() { format!("; the inputs are {}", list(specs.iter().map(|spec| spec.name))) } else { hint };
+    Err(Error::input(name, format!("the model has no input `{name}`{list}")))
+}
 
-    #[allow(clippy::unused_self, reason = "one place for the messages about inputs")]
-    fn missing<'a>(&self, name: &str, given: impl Iterator<Item = &'a str> + Clone) -> Error {
-        let hint = did_you_mean(name, given.clone()).replace("did you mean", "is it");
-        let hint = if hint.is_empty() { format!("; given are {}", list(given)) } else { hint };
-        Error::input(name, format!("input `{name}` is missing{hint}"))
-    }
+fn missing<'a>(name: &str, given: impl Iterator<Item = &'a str> + Clone) -> Error {
+    let hint = did_you_mean(name, given.clone()).replace("did you mean", "is it");
+    let hint = if hint.is_empty() { format!("; given are {}", list(given)) } else { hint };
+    Error::input(name, format!("input `{name}` is missing{hint}"))
 }
 
 /// Names for a message, cut where there are many.
@@ -378,6 +373,7 @@ fn null(name: &str, expected: DataType, row: usize) -> Error {
 }
 
 /// A whole number within what a double holds exactly.
+#[allow(clippy::float_cmp, reason = "a float is whole when it is its own integer part")]
 fn whole(name: &str, value: f64, expected: DataType, row: usize) -> Result<i64, Error> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if value.is_nan() {

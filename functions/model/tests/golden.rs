@@ -95,7 +95,7 @@ fn difference(name: &str, output: &str, found: &Tensor, expected: &Value) -> f64
                 let found = found.to_f64().unwrap()[place];
                 match number(cell) {
                     None => assert!(found.is_nan(), "{name}: {output} {place} is {found} and NaN is expected"),
-                    Some(expected) if found == expected => {}
+                    Some(expected) if found.to_bits() == expected.to_bits() => {}
                     Some(expected) => {
                         let error = (found - expected).abs() / expected.abs().max(1.0);
                         assert!(error <= TOLERANCE, "{name}: {output} {place} is {found} and {expected} is expected");

@@ -1,7 +1,7 @@
 //! Operators that work value by value, with ONNX's broadcasting.
 
 use super::scores::logistic;
-use super::{Built, Context, Fact, input, kernel};
+use super::{Built, Context, Fact, affordable, input, kernel};
 use crate::plan::Dim;
 use crate::tensor::{Array, DataType, Tensor};
 
@@ -44,6 +44,7 @@ pub(super) fn build(context: &Context<'_>) -> Built {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "taken by `map_err`")]
 fn error(error: crate::Error) -> String {
     error.to_string()
 }
@@ -58,8 +59,7 @@ fn joined(left: Option<&Vec<Dim>>, right: Option<&Vec<Dim>>) -> Option<Vec<Dim>>
     Some(
         (0..rank)
             .map(|place| match (at(left, place), at(right, place)) {
-                (Dim::Fixed(1), other) | (other, Dim::Fixed(1)) => other,
-                (Dim::Unknown, other) | (other, _) => other,
+                (Dim::Fixed(1) | Dim::Unknown, other) | (other, _) => other,
             })
             .collect(),
     )
@@ -71,13 +71,15 @@ fn broadcast(left: &[usize], right: &[usize]) -> Result<Vec<usize>, String> {
     let at = |shape: &[usize], place: usize| {
         (place + shape.len()).checked_sub(rank).and_then(|place| shape.get(place)).copied().unwrap_or(1)
     };
-    (0..rank)
+    let shape: Vec<usize> = (0..rank)
         .map(|place| match (at(left, place), at(right, place)) {
             (1, other) | (other, 1) => Ok(other),
             (a, b) if a == b => Ok(a),
             _ => Err(format!("shapes {left:?} and {right:?} do not go together")),
         })
-        .collect()
+        .collect::<Result<_, String>>()?;
+    affordable(shape.iter().copied())?;
+    Ok(shape)
 }
 
 /// Positions of an operand's values in the order of the result.
@@ -143,10 +145,13 @@ fn only(data_type: DataType) -> String {
     format!("it does not run on {data_type}; cast it to float before the model is exported")
 }
 
+/// A function of 32-bit floats that may hold parameters.
+type Single = Box<dyn Fn(f32) -> f32 + Send + Sync>;
+
 fn unary(context: &Context<'_>) -> Built {
     let fact = context.fact(0)?.clone();
     let alpha = context.node.float("alpha", 0.01);
-    let (single, double): (Box<dyn Fn(f32) -> f32 + Send + Sync>, fn(f64) -> f64) = match context.node.operator() {
+    let (single, double): (Single, fn(f64) -> f64) = match context.node.operator() {
         "Abs" => (Box::new(f32::abs), f64::abs),
         "Ceil" => (Box::new(libm::ceilf), libm::ceil),
         "Exp" => (Box::new(libm::expf), libm::exp),

@@ -1,8 +1,8 @@
-//! OneHotEncoder, LabelEncoder, CategoryMapper and ArrayFeatureExtractor.
+//! `OneHotEncoder`, `LabelEncoder`, `CategoryMapper` and `ArrayFeatureExtractor`.
 
 use std::collections::BTreeMap;
 
-use super::{Built, Context, Fact, float32, input, kernel};
+use super::{Built, Context, Fact, affordable, float32, input, kernel};
 use crate::plan::Dim;
 use crate::tensor::{Array, DataType, Tensor, map_each};
 
@@ -37,8 +37,7 @@ pub(super) fn one_hot_encoder(context: &Context<'_>) -> Built {
     });
     Ok(kernel(Fact::new(DataType::Float32, shape), move |inputs| {
         let tensor = input(inputs, 0)?;
-        let size = tensor.len().checked_mul(count).ok_or("its output is too large")?;
-        let mut out = vec![0.0; size];
+        let mut out = vec![0.0; affordable([tensor.len(), count])?];
         let mut set = |row: usize, place: Option<usize>, value: &dyn Fn() -> String| {
             match place {
                 Some(place) => {
@@ -219,6 +218,11 @@ pub(super) fn category_mapper(context: &Context<'_>) -> Built {
     }
 }
 
+/// Places of every row of `width` values.
+fn pick<T: Clone>(data: &[T], width: usize, places: &[usize]) -> Vec<T> {
+    data.chunks_exact(width.max(1)).flat_map(|row| places.iter().filter_map(|place| row.get(*place).cloned())).collect()
+}
+
 /// Picks places of the last dimension by index.
 pub(super) fn array_feature_extractor(context: &Context<'_>) -> Built {
     let fact = context.fact(0)?.clone();
@@ -251,13 +255,9 @@ pub(super) fn array_feature_extractor(context: &Context<'_>) -> Built {
             .ok_or_else(|| format!("it picks a place beyond the {last} that its input has"))?;
         let mut shape = if before.is_empty() { vec![1] } else { before.to_vec() };
         shape.push(places.len());
-        let rows = tensor.len().checked_div(last).unwrap_or(0);
+        affordable([tensor.len().checked_div(last).unwrap_or(0), places.len()])?;
         let picked = map_each!(tensor, array => {
-            let mut data = Vec::with_capacity(rows * places.len());
-            for row in array.data().chunks_exact(last.max(1)) {
-                data.extend(places.iter().filter_map(|place| row.get(*place).cloned()));
-            }
-            Array::new(shape, data).map_err(|error| error.to_string())?
+            Array::new(shape, pick(array.data(), last, &places)).map_err(|error| error.to_string())?
         });
         Ok(picked)
     }))

@@ -1,4 +1,4 @@
-//! LinearClassifier and LinearRegressor. Dot products are summed in double precision, so that no order of summation
+//! `LinearClassifier` and `LinearRegressor`. Dot products are summed in double precision, so that no order of summation
 //! that another engine may choose is further from the truth.
 
 use super::scores::{Labels, Transform, logistic, probit};
@@ -18,7 +18,7 @@ impl Weights {
         let fact = context.fact(0)?;
         numeric(fact)?;
         let coefficients = context.node.floats("coefficients").to_vec();
-        if targets == 0 || coefficients.is_empty() || coefficients.len() % targets != 0 {
+        if targets == 0 || coefficients.is_empty() || !coefficients.len().is_multiple_of(targets) {
             return Err(format!("{} coefficients do not make {targets} targets", coefficients.len()));
         }
         let features = coefficients.len() / targets;

@@ -124,9 +124,8 @@ pub(crate) fn build(context: &Context<'_>) -> Built {
 /// The last dimension of a matrix, where it is known. An input that is not a matrix is refused.
 fn width(fact: &Fact) -> Result<Option<usize>, String> {
     match fact.shape.as_deref() {
-        None => Ok(None),
         Some([_, Dim::Fixed(width)]) => Ok(Some(*width)),
-        Some([_, _]) => Ok(None),
+        None | Some([_, _]) => Ok(None),
         Some(shape) => {
             Err(format!("its input has {} dimensions and it takes a matrix of rows and features", shape.len()))
         }
@@ -164,6 +163,18 @@ fn as_f32(tensor: &Tensor) -> Result<Cow<'_, [f32]>, String> {
 
 fn numeric(fact: &Fact) -> Result<(), String> {
     if fact.data_type == DataType::String { Err("its input is text and it takes numbers".to_owned()) } else { Ok(()) }
+}
+
+/// The largest tensor that a kernel makes. A hostile model would otherwise turn a few constants into all of memory.
+const MOST_VALUES: usize = 1 << 28;
+
+/// The size of a result, where it can be afforded.
+fn affordable(factors: impl IntoIterator<Item = usize>) -> Result<usize, String> {
+    factors
+        .into_iter()
+        .try_fold(1usize, usize::checked_mul)
+        .filter(|size| *size <= MOST_VALUES)
+        .ok_or_else(|| format!("its result has more than {MOST_VALUES} values; score fewer rows at a time"))
 }
 
 fn float32(shape: Vec<usize>, data: Vec<f32>) -> Result<Tensor, String> {

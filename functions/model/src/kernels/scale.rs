@@ -1,4 +1,4 @@
-//! Scaler, Imputer, Normalizer, Binarizer and FeatureVectorizer.
+//! `Scaler`, `Imputer`, `Normalizer`, `Binarizer` and `FeatureVectorizer`.
 
 use super::{Built, Context, Fact, as_f32, float32, input, kernel, matrix, numeric, rows, width};
 use crate::plan::Dim;

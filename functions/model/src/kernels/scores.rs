@@ -49,6 +49,7 @@ pub(crate) fn logistic(value: f32) -> f32 {
 /// The approximation of the inverse error function that ONNX Runtime uses.
 pub(crate) fn probit(value: f32) -> f32 {
     const A: f32 = 0.147;
+    #[allow(clippy::approx_constant, reason = "the digits that ONNX Runtime has")]
     const PI: f32 = 3.141_59;
     let x = 2.0 * value - 1.0;
     let sign = if x < 0.0 { -1.0 } else { 1.0 };
@@ -69,7 +70,9 @@ pub(crate) fn softmax(scores: &mut [f32]) {
         *score = libm::expf(*score - largest);
         sum += *score;
     }
-    scores.iter_mut().for_each(|score| *score /= sum);
+    for score in scores {
+        *score /= sum;
+    }
 }
 
 /// Softmax that leaves scores of zero out of the sum.
@@ -86,7 +89,9 @@ fn softmax_zero(scores: &mut [f32]) {
             *score *= scale;
         }
     }
-    scores.iter_mut().for_each(|score| *score /= sum);
+    for score in scores {
+        *score /= sum;
+    }
 }
 
 /// The class labels of a classifier node.

@@ -3,7 +3,7 @@
 
 use super::encode::product;
 use super::scores::softmax;
-use super::{Built, Context, Fact, float32, input, kernel};
+use super::{Built, Context, Fact, affordable, float32, input, kernel};
 use crate::onnx::data_type;
 use crate::plan::Dim;
 use crate::tensor::{Array, DataType, Tensor, map_each};
@@ -64,6 +64,7 @@ pub(super) fn identity(context: &Context<'_>) -> Built {
     Ok(kernel(context.fact(0)?.clone(), |inputs| Ok(input(inputs, 0)?.clone())))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "taken by `map_err`")]
 fn error(error: crate::Error) -> String {
     error.to_string()
 }
@@ -113,6 +114,7 @@ fn concat(context: &Context<'_>) -> Built {
             }
             shape[axis] += other[axis];
         }
+        affordable(shape.iter().copied())?;
         let outer: usize = shape[..axis].iter().product();
         let inner: usize = shape[axis + 1..].iter().product();
         macro_rules! join {
@@ -174,7 +176,7 @@ fn target(shape: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<Vec<usi
         let rest = made.iter().try_fold(1usize, |rest, dimension| rest.checked_mul(*dimension));
         made[place] = match rest {
             Some(0) => 0,
-            Some(rest) if size % rest == 0 => size / rest,
+            Some(rest) if size.is_multiple_of(rest) => size / rest,
             _ => return Err(format!("shape {shape:?} does not become {wanted:?}")),
         };
     }
@@ -231,7 +233,7 @@ fn left_over(shape: &[Dim], taken: &[Dim]) -> Dim {
     };
     match (fixed(shape), fixed(taken), batches(shape).checked_sub(batches(taken))) {
         (Some(all), Some(rest), Some(1)) if all == rest => Dim::Batch,
-        (Some(all), Some(rest), Some(0)) if rest > 0 && all % rest == 0 => Dim::Fixed(all / rest),
+        (Some(all), Some(rest), Some(0)) if rest > 0 && all.is_multiple_of(rest) => Dim::Fixed(all / rest),
         _ => Dim::Unknown,
     }
 }
@@ -364,6 +366,7 @@ fn gather(context: &Context<'_>) -> Built {
             .collect::<Result<Vec<_>, _>>()?;
         let outer: usize = from[..axis].iter().product();
         let inner: usize = from[axis + 1..].iter().product();
+        affordable([outer, places.len(), inner])?;
         let shape: Vec<usize> = from[..axis].iter().chain(indices.shape()).chain(&from[axis + 1..]).copied().collect();
         Ok(map_each!(tensor, array => {
             let mut data = Vec::with_capacity(outer * places.len() * inner);

@@ -1,4 +1,4 @@
-//! TreeEnsembleClassifier and TreeEnsembleRegressor, versions 1 and 3 of `ai.onnx.ml`.
+//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`, versions 1 and 3 of `ai.onnx.ml`.
 //!
 //! A tree is an array of nodes in preorder: where the test holds, the next node follows, else the node says where to go
 //! on. Children always lie behind their parent, so a walk ends whatever the file said. Rows are taken in blocks, tree
@@ -228,15 +228,15 @@ impl<T: Number> Forest<T> {
             transform: Transform::parse(&node.text("post_transform", "NONE")?)?,
             plain: true,
         };
-        let mut placed = vec![false; count];
+        let mut taken = vec![false; count];
         let mut previous = None;
         for (index, tree) in lists.tree_ids.iter().enumerate() {
             if previous.replace(tree) != Some(tree) {
-                if placed[index] {
+                if taken[index] {
                     return Err(format!("the nodes of tree {tree} are not together; export the model again"));
                 }
                 forest.roots.push(forest.nodes.len() as u32);
-                forest.lay_out(index, &lists, &thresholds, &places, &leaf_weights, &mut placed)?;
+                forest.lay_out(index, &lists, &thresholds, &places, &leaf_weights, &mut taken)?;
             }
         }
         if let Some(width) = width(context.fact(0)?)?
@@ -255,14 +255,14 @@ impl<T: Number> Forest<T> {
         thresholds: &[T],
         places: &HashMap<(i64, i64), usize>,
         leaf_weights: &HashMap<usize, Vec<Weight<T>>>,
-        placed: &mut [bool],
+        taken: &mut [bool],
     ) -> Result<(), String> {
         // A node, and the node whose `other` it is.
         let mut waiting = vec![(root, None)];
         while let Some((index, parent)) = waiting.pop() {
             let tree = lists.tree_ids[index];
             let id = lists.node_ids[index];
-            if std::mem::replace(&mut placed[index], true) {
+            if std::mem::replace(&mut taken[index], true) {
                 return Err(format!("node {id} of tree {tree} is reached twice; export the model again"));
             }
             let here = self.nodes.len() as u32;
