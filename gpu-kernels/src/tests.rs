@@ -1,6 +1,6 @@
 //! Pieces on a real adapter, a software one where the machine has no GPU.
 
-use skewless_model::{Bundle, CpuEngine, Engine, Tensor};
+use skewless_model::{Bundle, CpuEngine, DataType, Engine, Tensor};
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
     ValueInfoProto, tensor_shape_proto, type_proto,
@@ -291,6 +291,48 @@ fn a_softmax_after_the_last_layer_stays_on_the_cpu() {
     assert_eq!(cpu, ["Softmax"]);
     let (cpu, gpu) = both(&model, 33, numbers(330, 13));
     assert_close(&cpu, &gpu);
+}
+
+/// Rows for whatever a model takes.
+fn rows_for(bundle: &Bundle, rows: usize) -> Vec<Tensor> {
+    let inputs = bundle.signature().inputs.iter().enumerate();
+    inputs
+        .map(|(index, input)| {
+            let width = input.width.scalars();
+            let data = numbers(rows * width, 20 + index as u64);
+            let shape = vec![rows, width];
+            match input.data_type {
+                DataType::Int64 => Tensor::int64(shape, data.iter().map(|value| (value * 10.0) as i64).collect()),
+                DataType::String => Tensor::string(shape, data.iter().map(|value| format!("{value:.0}")).collect()),
+                DataType::Float64 => Tensor::float64(shape, data.iter().copied().map(f64::from).collect()),
+                _ => Tensor::float32(shape, data),
+            }
+            .unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn perceptrons_exported_by_skl2onnx_agree_with_the_cpu_engine() {
+    adapter();
+    let engine = WonnxEngine::new().unwrap();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/model");
+    for name in ["matrix_mlp_many", "matrix_mlp_value", "mlp_binary", "mlp_three", "mlp_value"] {
+        let bundle = Bundle::open(&folder.join(name).with_extension("onnx")).unwrap();
+        let products = engine.placements(&bundle).unwrap();
+        let products: Vec<_> = products.iter().filter(|node| node.op == "MatMul" || node.op == "Gemm").collect();
+        assert!(!products.is_empty() && products.iter().all(|node| node.gpu), "{name}: {products:?}");
+        let x = rows_for(&bundle, 300);
+        let run = |engine: &dyn Engine| engine.load(&bundle).unwrap().run(&x).unwrap();
+        let (cpu, gpu) = (run(&CpuEngine), run(&engine));
+        for (cpu, gpu) in cpu.iter().zip(&gpu) {
+            if cpu.to_f64().is_none() {
+                assert_eq!(cpu, gpu, "{name}");
+            } else {
+                assert_close(std::slice::from_ref(cpu), std::slice::from_ref(gpu));
+            }
+        }
+    }
 }
 
 #[test]
