@@ -1,0 +1,255 @@
+//! From SQL to the training set: the arguments of `ml_training_set`, checked against the spine and the views.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{DFSchema, DataFusionError, Result, plan_err};
+use datafusion::logical_expr::planner::RelationPlannerContext;
+use datafusion::logical_expr::{Extension, LogicalPlan};
+use skewless_catalog::suggest::did_you_mean;
+use skewless_udf::view::{FeatureView, compatible_keys, is_time, time_name, times_compatible};
+
+use super::node::{Joined, Spec, TrainingSet};
+use super::reference::Reference;
+use crate::context::Shared;
+use crate::ddl::View;
+use crate::relation::{Arguments, Parameter, Relation};
+
+/// The FROM-functions of this module.
+pub(crate) static RELATIONS: &[Relation] = &[Relation {
+    name: "ml_training_set",
+    parameters: &[
+        Parameter::required("spine"),
+        Parameter::required("timestamp"),
+        Parameter::required("features"),
+        Parameter::optional("status"),
+        Parameter::optional("witness"),
+        Parameter::optional("known_at"),
+    ],
+    plan,
+}];
+
+fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared: &Shared) -> Result<LogicalPlan> {
+    let spine = arguments.relation("spine", context)?;
+    let timestamp = arguments.string("timestamp")?;
+    let references = arguments.strings("features")?;
+    let status = arguments.boolean("status", false)?;
+    let witness = arguments.boolean("witness", false)?;
+    let known_at = arguments.scalar("known_at", context)?;
+
+    let columns: Vec<FieldRef> = spine.schema().fields().iter().map(Arc::clone).collect();
+    let spine_columns = Spine { columns: &columns };
+    let time = spine_columns.find(&timestamp, "the as-of time")?;
+    let time_type = columns.get(time).map_or(&DataType::Null, |field| field.data_type());
+    if !is_time(time_type) {
+        return plan_err!(
+            "the as-of time `{timestamp}` is of type {time_type}; it takes a timestamp, a date or an integer, so cast it \
+             in the spine"
+        );
+    }
+
+    let mut output: Vec<Arc<Field>> = columns.clone();
+    let mut inputs = vec![spine.clone()];
+    let mut views = Vec::new();
+    let mut statuses = Vec::new();
+    let mut witnesses = Vec::new();
+    for chosen in choose(&references, shared)? {
+        let Chosen { view, prefix, keys, features } = chosen;
+        let definition = &view.definition;
+        let selected = match &features {
+            None => Arc::clone(definition),
+            Some(names) => Arc::new(definition.select(names)?),
+        };
+        let joined = match &view.source {
+            Some(source) => {
+                let keys = entity_keys(definition, &keys, &spine_columns)?;
+                check_time(definition, &timestamp, time_type)?;
+                inputs.push(source.clone());
+                if status {
+                    statuses.push(Arc::new(Field::new(format!("{prefix}__status"), DataType::Utf8, false)));
+                }
+                if witness {
+                    witnesses.extend(witness_fields(definition, &prefix));
+                }
+                Joined { view: Arc::clone(&selected), prefix: prefix.clone(), source: Some(inputs.len() - 1), keys }
+            }
+            None => {
+                if !keys.is_empty() {
+                    return plan_err!(
+                        "the feature view `{}` is ON DEMAND and has no key; its inputs are columns of the spine by name",
+                        definition.name
+                    );
+                }
+                let known = Spine { columns: &output };
+                for input in definition.input_fields() {
+                    known.find(input.name(), &format!("an input of the feature view `{}`", definition.name))?;
+                }
+                Joined { view: Arc::clone(&selected), prefix: prefix.clone(), source: None, keys: Vec::new() }
+            }
+        };
+        output.extend(selected.feature_fields().into_iter().map(|field| {
+            let name = format!("{prefix}__{}", field.name());
+            Arc::new(field.with_name(name))
+        }));
+        views.push(joined);
+    }
+    output.extend(statuses);
+    output.extend(witnesses);
+    check_names(&output, columns.len())?;
+
+    let schema = DFSchema::from_unqualified_fields(output.into(), HashMap::new())?;
+    let spec = Spec { time, views, status, witness, known_at };
+    let node = TrainingSet { inputs, spec: Arc::new(spec), schema: Arc::new(schema) };
+    Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+}
+
+/// One view with the features asked for, in the order of its first mention.
+struct Chosen {
+    view: Arc<View>,
+    prefix: String,
+    keys: Vec<(String, String)>,
+    /// `None` for all.
+    features: Option<Vec<String>>,
+}
+
+fn choose(references: &[String], shared: &Shared) -> Result<Vec<Chosen>> {
+    if references.is_empty() {
+        return plan_err!("ml_training_set: `features` is empty; name a feature view, ['view'] or ['view:feature']");
+    }
+    let mut chosen: Vec<Chosen> = Vec::new();
+    for text in references {
+        let Reference { view, keys, feature, alias } = Reference::parse(text)?;
+        let view = shared.views.find(&view)?;
+        let prefix = alias.unwrap_or_else(|| view.definition.name.clone());
+        match chosen.iter_mut().find(|other| other.prefix == prefix) {
+            None => chosen.push(Chosen { view, prefix, keys, features: feature.map(|feature| vec![feature]) }),
+            Some(other) if other.view.definition.name != view.definition.name || other.keys != keys => {
+                return plan_err!(
+                    "`{text}` would name its columns `{prefix}__…`, as another reference does; \
+                     give it a name of its own: '… AS name'"
+                );
+            }
+            Some(other) => match (&mut other.features, feature) {
+                (Some(features), Some(feature)) if !features.contains(&feature) => features.push(feature),
+                (Some(_), Some(_)) => return plan_err!("the feature `{text}` is asked for twice; leave one out"),
+                (None, Some(_)) => {
+                    return plan_err!("`{text}` is among the features of `{prefix}` already; leave it out");
+                }
+                (_, None) => return plan_err!("the feature view `{prefix}` is asked for twice; leave one out"),
+            },
+        }
+    }
+    Ok(chosen)
+}
+
+/// The columns before a view: those of the spine, and for a view on demand the features of the views before it.
+struct Spine<'a> {
+    columns: &'a [FieldRef],
+}
+
+impl Spine<'_> {
+    fn find(&self, name: &str, what: &str) -> Result<usize> {
+        let mut found = self.columns.iter().enumerate().filter(|(_, field)| field.name() == name);
+        match (found.next(), found.next()) {
+            (Some((index, _)), None) => Ok(index),
+            (Some(_), Some(_)) => plan_err!("the spine has two columns named `{name}`; name them apart"),
+            (None, _) => {
+                let names: Vec<&str> = self.columns.iter().map(|field| field.name().as_str()).collect();
+                plan_err!(
+                    "the spine has no column `{name}`, {what}{}; it has {}",
+                    did_you_mean(name, names.iter().copied()),
+                    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+                )
+            }
+        }
+    }
+}
+
+fn entity_keys(view: &FeatureView, given: &[(String, String)], spine: &Spine<'_>) -> Result<Vec<usize>> {
+    let entity = view.entity_fields();
+    for (key, _) in given {
+        if !entity.iter().any(|field| field.name() == key) {
+            return plan_err!(
+                "the feature view `{}` has no key `{key}`{}",
+                view.name,
+                did_you_mean(key, entity.iter().map(|field| field.name().as_str()))
+            );
+        }
+    }
+    entity
+        .iter()
+        .map(|field| {
+            let key = field.name();
+            let column = given.iter().find(|(k, _)| k == key).map_or(key, |(_, column)| column);
+            let index = spine.find(column, &format!("the key `{key}` of the feature view `{}`", view.name)).map_err(
+                |error| match column == key {
+                    true => DataFusionError::Plan(format!(
+                        "{}; where the spine calls it otherwise, write '{}({key} => column)'",
+                        error.strip_backtrace().trim_start_matches("Error during planning: "),
+                        view.name
+                    )),
+                    false => error,
+                },
+            )?;
+            let found = spine.columns.get(index).map_or(&DataType::Null, |field| field.data_type());
+            if !compatible_keys(found, field.data_type()) {
+                return plan_err!(
+                    "the spine's column `{column}` of type {found} cannot equal the key `{key}` of type {} of the \
+                     feature view `{}`; cast it in the spine",
+                    field.data_type(),
+                    view.name
+                );
+            }
+            Ok(index)
+        })
+        .collect()
+}
+
+fn check_time(view: &FeatureView, name: &str, time: &DataType) -> Result<()> {
+    match view.timestamp_field() {
+        Some(event) if !times_compatible(time, event.data_type()) => plan_err!(
+            "the as-of time `{name}` is {} ({time}) and the time `{}` of the feature view `{}` is {} ({}); cast one to \
+             the other",
+            time_name(time),
+            event.name(),
+            view.name,
+            time_name(event.data_type()),
+            event.data_type()
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// The winner's times, of the types that the view's own columns have.
+fn witness_fields(view: &FeatureView, prefix: &str) -> Vec<Arc<Field>> {
+    let Some(recorded) = view.recorded() else { return Vec::new() };
+    let available = recorded.available_at.as_ref().unwrap_or(&recorded.timestamp);
+    [("event_time", &recorded.timestamp), ("available_at", available)]
+        .into_iter()
+        .filter_map(|(what, name)| {
+            let column = recorded.column(name)?;
+            Some(Arc::new(column.field().with_name(format!("{prefix}__{what}"))))
+        })
+        .collect()
+}
+
+fn check_names(output: &[FieldRef], spine: usize) -> Result<()> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for (index, field) in output.iter().enumerate() {
+        if let Some(first) = seen.insert(field.name(), index) {
+            let name = field.name();
+            return match (first < spine, index < spine) {
+                (_, true) => plan_err!("the spine has two columns named `{name}`; name them apart"),
+                (true, false) => plan_err!(
+                    "the spine has a column `{name}`, which is also the name of a column of the training set; rename it \
+                     in the spine, or give the view another prefix: 'view AS name'"
+                ),
+                (false, false) => plan_err!(
+                    "two columns of the training set would be named `{name}`; give one view another prefix: 'view AS name'"
+                ),
+            };
+        }
+    }
+    Ok(())
+}
