@@ -1,1 +1,35 @@
-//! Online features: Feast's feature server as a Spin component.
+//! Online features: Feast's feature server over the rows that `skewless materialize` wrote.
+//!
+//! | | |
+//! |---|---|
+//! | `POST /get-online-features` | the features of entities as of a time |
+//! | `POST /push` | records rows of a view's source |
+//! | `GET /health` | whether there is something to serve |
+//!
+//! The shapes are Feast's, so that Feast's remote online store reads from here. One field of the request is ours,
+//! `as_of`: one RFC 3339 time, or one per row; without it features are as of now. One field of the response is ours,
+//! `skewless`: per view and row why the values are what they are, and when the row that counts was known. `NaN` and the
+//! infinities, for which JSON has no numbers, are the strings `"NaN"`, `"Infinity"`, `"-Infinity"`, both ways.
+//!
+//! Values come from [`FeatureTable::lookup`](skewless_udf::view::FeatureTable::lookup) and
+//! [`FeatureView::evaluate`](skewless_udf::view::FeatureView::evaluate), the very code of `ml_training_set`.
+//!
+//! Everything here is plain Rust over a [`KeyValue`] store; `component.rs` ties it to Spin.
+//!
+//! Two pushes for one entity that run at the same moment in two instances can lose one of them: the store has no
+//! transaction to offer.
+
+#[cfg(target_family = "wasm")]
+mod component;
+mod json;
+mod online;
+mod problem;
+mod push;
+mod server;
+mod store;
+
+pub use server::{Limits, Request, Response, Server};
+pub use store::KeyValue;
+
+#[cfg(test)]
+mod tests;

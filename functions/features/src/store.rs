@@ -1,0 +1,115 @@
+//! The key-value store and what is in it: views, and the rows of each entity.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use skewless_catalog::suggest::did_you_mean;
+use skewless_udf::view::{FeatureView, codec};
+
+use crate::problem::{Problem, Result};
+
+/// A key-value store, such as Spin's. An error is a message.
+#[expect(async_fn_in_trait, reason = "a component has one thread, so no caller needs the futures to be Send")]
+pub trait KeyValue {
+    /// The value of a key; `None` where there is none.
+    async fn get(&self, key: &str) -> std::result::Result<Option<Vec<u8>>, String>;
+
+    /// Sets a key.
+    async fn set(&self, key: &str, value: &[u8]) -> std::result::Result<(), String>;
+}
+
+/// Views as they were last read, by name. The stored text is read for every request, which is cheap, and parsed and
+/// compiled again only when it has changed.
+#[derive(Default)]
+pub(crate) struct Views(RefCell<HashMap<String, (Vec<u8>, Arc<FeatureView>)>>);
+
+impl Views {
+    /// A view by name, as it is stored now.
+    pub(crate) async fn get(&self, store: &impl KeyValue, name: &str) -> Result<Arc<FeatureView>> {
+        let bytes = match valid(name) {
+            true => read(store, &format!("skewless/view/{name}")).await?,
+            false => None,
+        };
+        let Some(bytes) = bytes else {
+            self.0.borrow_mut().remove(name);
+            let names = names(store).await?.unwrap_or_default();
+            let known = if names.is_empty() {
+                "; there is none, so run `skewless materialize`".to_owned()
+            } else {
+                did_you_mean(name, names.iter().map(String::as_str))
+            };
+            return Err(Problem::missing(format!("there is no feature view `{}`{known}", shown(name))));
+        };
+        if let Some((text, view)) = self.0.borrow().get(name)
+            && *text == bytes
+        {
+            return Ok(Arc::clone(view));
+        }
+        let unreadable = |error: String| Problem::broken(format!("the stored feature view `{name}`: {error}"));
+        let text = str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
+        let view = Arc::new(FeatureView::from_json(text).map_err(|error| unreadable(plain(&error)))?);
+        self.0.borrow_mut().insert(name.to_owned(), (bytes, Arc::clone(&view)));
+        Ok(view)
+    }
+}
+
+/// The names of all views; `None` where nothing has been materialized.
+pub(crate) async fn names(store: &impl KeyValue) -> Result<Option<Vec<String>>> {
+    let Some(bytes) = read(store, "skewless/views").await? else { return Ok(None) };
+    let names = serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::broken(format!("the stored list of feature views cannot be read: {error}")))?;
+    Ok(Some(names))
+}
+
+/// The rows of one entity; `None` where there are none.
+pub(crate) async fn rows(store: &impl KeyValue, view: &str, entity: &str) -> Result<Option<RecordBatch>> {
+    let Some(bytes) = read(store, &rows_key(view, entity)).await? else { return Ok(None) };
+    let rows = codec::decode(&bytes)
+        .map_err(|error| Problem::broken(format!("feature view `{view}`, entity {entity}: {}", plain(&error))))?;
+    Ok(Some(rows))
+}
+
+/// Replaces the rows of one entity.
+pub(crate) async fn set_rows(store: &impl KeyValue, view: &str, entity: &str, rows: &RecordBatch) -> Result<()> {
+    let bytes = codec::encode(rows).map_err(|error| Problem::broken(plain(&error)))?;
+    store.set(&rows_key(view, entity), &bytes).await.map_err(|error| unavailable(&error))
+}
+
+fn rows_key(view: &str, entity: &str) -> String {
+    format!("skewless/rows/{view}/{entity}")
+}
+
+async fn read(store: &impl KeyValue, key: &str) -> Result<Option<Vec<u8>>> {
+    store.get(key).await.map_err(|error| unavailable(&error))
+}
+
+fn unavailable(error: &str) -> Problem {
+    Problem::new(503, format!("the key-value store does not answer: {error}"))
+}
+
+/// Whether a name can be one of a view: a slash would reach into another part of the store.
+fn valid(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 256 && !name.contains(['/', '\0'])
+}
+
+/// A name from a request, short enough for a message.
+pub(crate) fn shown(name: &str) -> String {
+    if name.chars().count() <= 80 {
+        name.to_owned()
+    } else {
+        format!("{}…", name.chars().take(80).collect::<String>())
+    }
+}
+
+/// An error of DataFusion without the prefix that names its kind.
+pub(crate) fn plain(error: &impl ToString) -> String {
+    let text = error.to_string();
+    let kinds = ["Error during planning: ", "Execution error: ", "Arrow error: ", "External error: "];
+    let mut rest = text.as_str();
+    while let Some(shorter) = kinds.iter().find_map(|kind| rest.strip_prefix(kind)) {
+        rest = shorter;
+    }
+    rest.to_owned()
+}
