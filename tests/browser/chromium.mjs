@@ -51,3 +51,8 @@ export async function open(url, seconds = 120) {
     throw error;
   }
 }
+
+/** What went wrong, without the stack of the page. */
+export function said(error) {
+  return error.message.split("\n    at ")[0].replace(/^page\.\w+: (Error: )?/, "");
+}

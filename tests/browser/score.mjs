@@ -6,7 +6,7 @@
 // another call. Output: {"predictions": […], "functions": […], "timings": {…}}. NaN and infinities are texts.
 import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { open } from "./chromium.mjs";
+import { open, said } from "./chromium.mjs";
 
 const usage = "usage: node score.mjs --url URL --input FILE --output FILE [--timeout SECONDS]";
 
@@ -34,6 +34,6 @@ try {
     await close();
   }
 } catch (error) {
-  console.error(`score.mjs: ${error.message}`);
+  console.error(`score.mjs: ${said(error)}`);
   process.exit(1);
 }

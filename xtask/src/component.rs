@@ -22,6 +22,8 @@ pub(crate) enum Component {
     Page,
     /// The web page's own wasm, and the page
     Browser,
+    /// What the host's tests put their questions to
+    Probe,
 }
 
 impl Component {
@@ -31,6 +33,7 @@ impl Component {
             Self::Predict => "predict",
             Self::Page => "page",
             Self::Browser => "browser",
+            Self::Probe => "probe",
         }
     }
 
@@ -72,6 +75,11 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain, component: Component) -
         .args(["build", "--package", &package, "--lib", "--profile", "component", "--target", component.target()])
         .arg("--target-dir")
         .arg(&folder);
+    let cargo = match component {
+        // wasm-bindgen reads from the custom sections what the wasm may use, and strips it itself.
+        Component::Browser => cargo.env("CARGO_PROFILE_COMPONENT_STRIP", "none"),
+        _ => cargo,
+    };
     toolchain.apply(cargo).run()?;
     Ok(folder.join(component.target()).join("component").join(package.replace('-', "_")).with_extension("wasm"))
 }
@@ -79,7 +87,14 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain, component: Component) -
 /// JavaScript and TypeScript around the browser's wasm.
 fn bind(wasm: &Path, folder: &Path) -> Result<()> {
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(wasm).out_name("skewless").typescript(true).web(true)?;
+    bindgen
+        .input_path(wasm)
+        .out_name("skewless")
+        .typescript(true)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .omit_default_module_path(false);
+    bindgen.web(true)?;
     bindgen.generate(folder).context("wasm-bindgen cannot process skewless_browser.wasm")
 }
 

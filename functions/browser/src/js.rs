@@ -84,6 +84,7 @@ impl Model {
             object([
                 ("name", output.name.as_str().into()),
                 ("type", output.data_type.name().into()),
+                ("role", crate::score::role(output.role).into()),
                 ("width", width),
                 ("classes", classes),
             ])

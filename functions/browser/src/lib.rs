@@ -5,7 +5,7 @@
 
 pub mod call;
 pub mod cell;
-mod js;
+pub mod js;
 pub mod score;
 
 pub use cell::Cell;

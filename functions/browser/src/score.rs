@@ -66,11 +66,7 @@ impl Scorer {
         let outputs = self.session.run(&self.signature().bind(&bound)?)?;
         let mut predictions = vec![Prediction::new(); rows.len()];
         for (spec, tensor) in self.signature().outputs.iter().zip(&outputs) {
-            let name = match spec.role {
-                Role::Label => "label",
-                Role::Probabilities => "probabilities",
-                Role::Value => &spec.name,
-            };
+            let name = if spec.role == Role::Value { &spec.name } else { role(spec.role) };
             let mut cells = cells(tensor).into_iter();
             for prediction in &mut predictions {
                 let cell = match spec.width {
@@ -81,6 +77,15 @@ impl Scorer {
             }
         }
         Ok(predictions)
+    }
+}
+
+/// The name of a role; of those but `value` there is one output each.
+pub(crate) fn role(role: Role) -> &'static str {
+    match role {
+        Role::Label => "label",
+        Role::Probabilities => "probabilities",
+        Role::Value => "value",
     }
 }
 

@@ -18,7 +18,7 @@ export interface Signature {
   /** `feature` is `view:feature` where the input is fed from a feature view. */
   inputs: { name: string; type: string; feature: string | null }[];
   /** `width` is null for one value a row. */
-  outputs: { name: string; type: string; width: number | null; classes: Scalar[] | null }[];
+  outputs: { name: string; type: string; role: "label" | "probabilities" | "value"; width: number | null; classes: Scalar[] | null }[];
 }
 
 /** A function of the catalog, as the reference describes it. */

@@ -39,6 +39,7 @@ async function fetchFeatures(signature, flight) {
   });
   const found = new Map();
   answer.metadata.feature_names.forEach((name, at) => {
+    if (name in known) return;
     const result = answer.results[at];
     found.set(name, { value: result.values[0], status: result.statuses?.[0], time: result.event_timestamps?.[0] });
   });
@@ -50,21 +51,22 @@ async function ask(signature, row) {
   const inputs = signature.inputs.map(({ name, type }) => ({ name, datatype: DATATYPES[type], shape: [1], data: [row[name]] }));
   const answer = await json(`v2/models/${signature.name}/infer`, { inputs });
   const prediction = {};
-  answer.outputs.forEach((output, at) => {
-    const width = signature.outputs[at]?.width ?? null;
-    prediction[width === null ? "label" : "probabilities"] = width === null ? output.data[0] : output.data;
-  });
+  for (const { name, datatype, data } of answer.outputs) {
+    // A 32-bit float is written with as few digits as tell it from its neighbours.
+    const values = datatype === "FP32" ? data.map(Math.fround) : data;
+    const { role, width } = signature.outputs.find((output) => output.name === name);
+    prediction[role === "value" ? name : role] = width === null ? values[0] : values;
+  }
   return prediction;
 }
 
-/** The probability of being late where the model gives one. */
+/** The probability of being late, which every model here gives. */
 function shown(prediction) {
-  const probability = prediction.probabilities?.[1];
-  return probability === undefined ? prediction.label : probability;
+  return prediction.probabilities[1];
 }
 
 function percent(value) {
-  return typeof value === "number" ? `${(100 * value).toFixed(2)} %` : String(value);
+  return `${(100 * value).toFixed(2)} %`;
 }
 
 function show(value) {
