@@ -107,9 +107,12 @@ def save(name, model, feeds, without=()):
         ]
         for input_name, values in feeds.items()
     }
-    # Initializers keep the bytes; the text that exporters add is not part of a model.
+    # Texts of exporters are no part of a model, and skl2onnx writes the imports in the order of a set.
     model.doc_string = ""
     model.graph.doc_string = ""
+    imports = sorted(model.opset_import, key=lambda entry: entry.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(imports)
     onnx.save(model, HERE / f"{name}.onnx")
     text = json.dumps({"inputs": inputs, "outputs": outputs}, separators=(",", ":"), ensure_ascii=False)
     (HERE / f"{name}.json").write_text(text + "\n")
@@ -513,4 +516,88 @@ save(
         "number": np.array([[1], [2], [3], [-1]], dtype=np.int64),
         "float": np.array([[0.0], [-2.5], [2.9], [np.nan]], dtype=np.float32),
     },
+)
+
+
+# Dense graphs as PyTorch exports them.
+def dense(name, nodes, inputs, outputs, initializers, feeds, opset=17):
+    arrays = [numpy_helper.from_array(value, key) for key, value in initializers.items()]
+    graph = onnx.helper.make_graph(nodes, "dense", inputs, outputs, arrays)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+    model.ir_version = 8
+    save(name, model, feeds)
+
+
+def weights(*shape):
+    return (rng.normal(size=shape) / 2).astype(np.float32)
+
+
+op = onnx.helper.make_node
+dense(
+    "dense_gemm",
+    [
+        op("Gemm", ["x", "w1", "b1"], ["h1"], transB=1),
+        op("Relu", ["h1"], ["r1"]),
+        op("LayerNormalization", ["r1", "scale", "bias"], ["n1"], axis=-1),
+        op("Gemm", ["n1", "w2", "b2"], ["h2"], transB=1),
+        op("Softmax", ["h2"], ["y"], axis=1),
+    ],
+    [tensor("x", TensorProto.FLOAT, ["batch", 5])],
+    [tensor("y", TensorProto.FLOAT, ["batch", 3])],
+    {
+        "w1": weights(8, 5),
+        "b1": weights(8),
+        "scale": weights(8),
+        "bias": weights(8),
+        "w2": weights(3, 8),
+        "b2": weights(3),
+    },
+    {"x": weights(7, 5)},
+)
+dense(
+    "dense_image",
+    [
+        op("Conv", ["x", "k", "kb"], ["c"], pads=[1, 1, 1, 1]),
+        op("Relu", ["c"], ["r"]),
+        op("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        op("Flatten", ["p"], ["f"], axis=1),
+        op("Gemm", ["f", "w", "b"], ["g"], transB=1),
+        op("ArgMax", ["g"], ["y"], axis=1, keepdims=0),
+    ],
+    [tensor("x", TensorProto.FLOAT, ["batch", 1, 6, 6])],
+    [tensor("g", TensorProto.FLOAT, ["batch", 4]), tensor("y", TensorProto.INT64, ["batch"])],
+    {"k": weights(2, 1, 3, 3), "kb": weights(2), "w": weights(4, 18), "b": weights(4)},
+    {"x": weights(5, 1, 6, 6)},
+)
+dense(
+    "dense_fixed_batch",
+    [
+        op("MatMul", ["x", "w"], ["h"]),
+        op("Add", ["h", "b"], ["a"]),
+        op("Erf", ["a"], ["e"]),
+        op("Mul", ["a", "e"], ["m"]),
+        op("ReduceSum", ["m", "axes"], ["s"], keepdims=1),
+        op("Sqrt", ["absolute"], ["y"]),
+        op("Abs", ["s"], ["absolute"]),
+    ],
+    [tensor("x", TensorProto.FLOAT, [1, 4])],
+    [tensor("y", TensorProto.FLOAT, [1, 1])],
+    {"w": weights(4, 6), "b": weights(6), "axes": np.array([1], np.int64)},
+    {"x": weights(1, 4)},
+)
+dense(
+    "dense_two_inputs",
+    [
+        op("Gather", ["table", "id"], ["row3"], axis=0),
+        op("Reshape", ["row3", "flat"], ["row"]),
+        op("Concat", ["row", "x"], ["joined"], axis=1),
+        op("MatMul", ["joined", "w"], ["h"]),
+        op("Tanh", ["h"], ["t"]),
+        op("ReduceMean", ["t"], ["y"], axes=[1], keepdims=0),
+    ],
+    [tensor("id", TensorProto.INT64, ["batch", 1]), tensor("x", TensorProto.FLOAT, ["batch", 2])],
+    [tensor("y", TensorProto.FLOAT, ["batch"])],
+    {"table": weights(6, 3), "flat": np.array([-1, 3], np.int64), "w": weights(5, 4)},
+    {"id": rng.integers(0, 6, size=(6, 1)), "x": weights(6, 2)},
+    opset=13,
 )
