@@ -1,29 +1,42 @@
-//! The catalog as DataFusion functions.
+//! The catalog as DataFusion functions: one adapter for every scalar function, one for every aggregate. Beside them, for
+//! use inside feature views, the transcendental functions over `libm` and float aggregates that no order changes.
 
-use std::sync::Arc;
+mod aggregate;
+mod convert;
+mod exact;
+mod math;
+mod scalar;
+mod types;
 
-use datafusion_common::Result;
+use std::sync::{Arc, LazyLock};
+
+use datafusion_common::{DataFusionError, Result};
 use datafusion_expr::registry::FunctionRegistry;
-use datafusion_expr::{AggregateUDF, ScalarUDF};
+use datafusion_expr::{AggregateUDF, DocSection, Documentation, ScalarUDF};
+use skewless_catalog::function::{Function, Kind, names, signature};
+use skewless_catalog::{FUNCTIONS, Value};
+
+pub use exact::exact_aggregates;
+pub use math::pinned_math;
+
+static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let of_kind = FUNCTIONS.iter().filter(|function| function.kind() == Kind::Scalar);
+    of_kind.map(|function| Arc::new(ScalarUDF::from(scalar::Scalar::new(*function)))).collect()
+});
+
+static AGGREGATES: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
+    let of_kind = FUNCTIONS.iter().filter(|function| function.kind() == Kind::Aggregate);
+    of_kind.map(|function| Arc::new(AggregateUDF::from(aggregate::Aggregate::new(*function)))).collect()
+});
 
 /// The catalog's scalar functions.
 pub fn scalars() -> Vec<Arc<ScalarUDF>> {
-    Vec::new()
-}
-
-/// The transcendental functions over the pinned `libm`, under DataFusion's names.
-pub fn pinned_math() -> Vec<Arc<ScalarUDF>> {
-    Vec::new()
+    SCALARS.clone()
 }
 
 /// The catalog's aggregate functions.
 pub fn aggregates() -> Vec<Arc<AggregateUDF>> {
-    Vec::new()
-}
-
-/// `sum`, `avg`, `var*` and `stddev*`, exact and independent of order.
-pub fn exact_aggregates() -> Vec<Arc<AggregateUDF>> {
-    Vec::new()
+    AGGREGATES.clone()
 }
 
 /// Registers the catalog's functions.
@@ -36,3 +49,33 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
     }
     Ok(())
 }
+
+/// All names but the first, which is the function's own.
+fn aliases(function: &dyn Function) -> Vec<String> {
+    names(function).into_iter().skip(1).collect()
+}
+
+/// What `SHOW FUNCTIONS` tells.
+fn documentation(function: &dyn Function) -> Documentation {
+    let section = match function.kind() {
+        Kind::Scalar => DocSection { include: true, label: "Feature Functions", description: None },
+        Kind::Aggregate => DocSection { include: true, label: "Drift Functions", description: None },
+    };
+    let mut builder = Documentation::builder(section, function.short(), signature(function));
+    for arg in function.args() {
+        builder = builder.with_argument(arg.name, arg.about);
+    }
+    if let (Kind::Scalar, Some(example)) = (function.kind(), function.examples().first()) {
+        let args: Vec<String> = example.rows.iter().flatten().map(Value::to_string).collect();
+        builder = builder.with_sql_example(format!("SELECT {}({});", function.name(), args.join(", ")));
+    }
+    builder.build()
+}
+
+/// A refusal by the catalog while a query runs.
+fn refused(error: skewless_catalog::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! Every aggregate of the catalog as an `AggregateUDF`: it collects its columns and evaluates them at the end, so that the
+//! result cannot depend on partitioning.
+
+use std::fmt::{self, Debug};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion_common::utils::SingleRowListArrayBuilder;
+use datafusion_common::{Result, ScalarValue, exec_err, internal_datafusion_err, internal_err, not_impl_err};
+use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion_expr::utils::{AggregateOrderSensitivity, format_state_name};
+use datafusion_expr::{Accumulator, AggregateUDFImpl, ColumnarValue, Documentation, ReversedUDAF, Signature};
+use skewless_catalog::function::{Function, evaluate};
+use skewless_catalog::{Arg, Column, Type};
+
+use super::{aliases, convert, documentation, refused, types};
+
+/// An aggregate of the catalog.
+pub(super) struct Aggregate {
+    function: &'static dyn Function,
+    aliases: Vec<String>,
+    signature: Signature,
+    documentation: Documentation,
+}
+
+impl Aggregate {
+    pub(super) fn new(function: &'static dyn Function) -> Self {
+        Self {
+            function,
+            aliases: aliases(function),
+            signature: types::plan_signature(function),
+            documentation: documentation(function),
+        }
+    }
+
+    /// The arguments that are collected row by row; the others are options.
+    fn collected(&self) -> impl Iterator<Item = &'static Arg> {
+        self.function.args().iter().filter(|arg| arg.default.is_none())
+    }
+
+    fn readings(&self, fields: &[FieldRef]) -> Result<Vec<Type>> {
+        let readings = self.function.args().iter().zip(fields).map(|(arg, field)| {
+            types::reading(arg.data_type, field.data_type()).ok_or_else(|| {
+                internal_datafusion_err!("{}: `{}` is {}", self.function.name(), arg.name, field.data_type())
+            })
+        });
+        readings.collect()
+    }
+}
+
+impl AggregateUDFImpl for Aggregate {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        types::check(self.function, given)?;
+        Ok(types::arrow_type(self.function.returns()))
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        let name = self.function.name();
+        if args.is_distinct {
+            return not_impl_err!("{name} does not take DISTINCT; select the distinct rows in a subquery");
+        }
+        let readings = self.readings(args.expr_fields)?;
+        let collected = self.collected().count();
+        let mut columns: Vec<Column<'static>> =
+            readings.iter().take(collected).map(|reading| Column::empty(*reading)).collect();
+        let empty = RecordBatch::new_empty(Arc::new(args.schema.clone()));
+        let specification = self.function.args().iter().zip(&readings).zip(args.exprs).skip(collected);
+        let options: Vec<Column<'static>> = specification
+            .map(|((arg, reading), expr)| {
+                let ColumnarValue::Scalar(constant) = expr.evaluate(&empty)? else {
+                    return exec_err!("{name}: option `{}` has to be a constant, but is {expr}", arg.name);
+                };
+                let array = convert::prepare(&constant.to_array()?, *reading)?;
+                let mut column = Column::empty(*reading);
+                if column.append(&convert::to_column(&array, *reading, arg.name)?) {
+                    Ok(column)
+                } else {
+                    internal_err!("{name}: option `{}` cannot be read", arg.name)
+                }
+            })
+            .collect::<Result<_>>()?;
+        columns.extend(options);
+        Ok(Box::new(Collecting { function: self.function, readings, collected, columns }))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        let readings = self.readings(args.input_fields)?;
+        let fields = self.collected().zip(readings).map(|(arg, reading)| {
+            let item = Field::new_list_field(types::arrow_type(reading), true);
+            Field::new(format_state_name(args.name, arg.name), DataType::List(item.into()), true).into()
+        });
+        Ok(fields.collect())
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Insensitive
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+}
+
+impl Debug for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Aggregate").field(&self.function.name()).finish()
+    }
+}
+
+// A function is its name: the catalog holds each once.
+impl PartialEq for Aggregate {
+    fn eq(&self, other: &Self) -> bool {
+        self.function.name() == other.function.name()
+    }
+}
+
+impl Eq for Aggregate {}
+
+impl Hash for Aggregate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.name().hash(state);
+    }
+}
+
+/// The rows of one group.
+struct Collecting {
+    function: &'static dyn Function,
+    readings: Vec<Type>,
+    /// The collected columns, of which there are so many, and after them the options, of one row.
+    collected: usize,
+    columns: Vec<Column<'static>>,
+}
+
+impl Collecting {
+    fn append(&mut self, index: usize, array: &ArrayRef) -> Result<()> {
+        let (Some(column), Some(reading), Some(arg)) =
+            (self.columns.get_mut(index), self.readings.get(index), self.function.args().get(index))
+        else {
+            return internal_err!("{} has no column {index}", self.function.name());
+        };
+        let array = convert::prepare(array, *reading)?;
+        if column.append(&convert::to_column(&array, *reading, arg.name)?) {
+            Ok(())
+        } else {
+            internal_err!("{}: `{}` changed its type", self.function.name(), arg.name)
+        }
+    }
+}
+
+impl Accumulator for Collecting {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for (index, array) in values.iter().enumerate().take(self.collected) {
+            self.append(index, array)?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let rows = self.columns.first().map_or(0, Column::len);
+        let result = evaluate(self.function, &self.columns, rows).map_err(refused)?;
+        ScalarValue::try_from_array(&convert::to_array(result)?, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+            + self.columns.iter().map(|column| size_of::<Column<'_>>() + column.heap_size()).sum::<usize>()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let readings = self.readings.clone();
+        let columns = self.columns.iter_mut().zip(readings).take(self.collected);
+        columns
+            .map(|(column, reading)| {
+                let values = convert::to_array(std::mem::replace(column, Column::empty(reading)))?;
+                Ok(SingleRowListArrayBuilder::new(values).with_nullable(true).build_list_scalar())
+            })
+            .collect()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let rows = states.first().map_or(0, |array| array.len());
+        for row in 0..rows {
+            for (index, column) in states.iter().enumerate() {
+                if let Some(values) = convert::list_row(column, row)? {
+                    self.append(index, &values)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Debug for Collecting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collecting")
+            .field("function", &self.function.name())
+            .field("rows", &self.columns.first().map_or(0, Column::len))
+            .finish_non_exhaustive()
+    }
+}
