@@ -101,6 +101,10 @@ pub(crate) fn describe(error: &DataFusionError) -> (String, Option<Place>) {
             (message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default().to_owned(), None)
         }
         DataFusionError::External(error) => (error.to_string(), None),
+        DataFusionError::ParquetError(error) => (error.to_string(), None),
+        DataFusionError::ArrowError(error, _) => (error.to_string(), None),
+        DataFusionError::ObjectStore(error) => (error.to_string(), None),
+        DataFusionError::IoError(error) => (error.to_string(), None),
         other => (other.strip_backtrace(), None),
     }
 }
@@ -129,7 +133,15 @@ fn schema_message(error: &SchemaError) -> String {
             };
             format!("there is no column `{}`{hint}; {columns}", field.flat_name())
         }
-        other => other.to_string(),
+        SchemaError::DuplicateQualifiedField { qualifier, name } => {
+            format!("two columns are called `{qualifier}.{name}`; give one of the tables another name with AS")
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
+            format!("two columns are called `{name}`; give one another name with AS")
+        }
+        SchemaError::AmbiguousReference { field } => {
+            format!("`{field}` may be a column of several tables; write table.{}", field.name)
+        }
     }
 }
 
@@ -137,10 +149,13 @@ impl SkewlessContext {
     /// [`describe`], with the names this session knows where a table or function was not found.
     pub(crate) fn explain(&self, error: &DataFusionError) -> (String, Option<Place>) {
         let (message, place) = describe(error);
-        let missing = |prefix: &str| Some(message.strip_prefix(prefix)?.strip_suffix("' not found")?.to_owned());
-        let message = if let Some(table) = missing("table '") {
+        let missing = |prefix: &str, suffix: &str| Some(message.strip_prefix(prefix)?.strip_suffix(suffix)?.to_owned());
+        let table = missing("table '", "' not found")
+            .or_else(|| missing("Table '", "' doesn't exist."))
+            .or_else(|| missing("View '", "' doesn't exist."));
+        let message = if let Some(table) = table {
             self.no_table(&table)
-        } else if let Some(function) = missing("table function '") {
+        } else if let Some(function) = missing("table function '", "' not found") {
             crate::relation::no_function(&function, self.session().state().table_functions().keys().map(String::as_str))
         } else {
             message

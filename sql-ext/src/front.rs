@@ -10,13 +10,17 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::UInt64Type;
+use datafusion::common::{plan_datafusion_err, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, Statement as PlanStatement, WriteOp};
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement as SqlStatement};
 use datafusion::sql::sqlparser::ast::{JoinOperator, Query, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use skewless_catalog::suggest::did_you_mean;
 
 use crate::ddl::{self, Ddl};
 use crate::error::{Place, describe};
@@ -129,13 +133,14 @@ impl SkewlessContext {
     }
 
     async fn run_sql(&self, mut sql: SqlStatement, base: &Path) -> DataFusionResult<Outcome> {
+        let state = self.session().state();
         if let SqlStatement::CreateExternalTable(table) = &mut sql {
+            check_file_type(&state, &mut table.file_type)?;
             for location in &mut table.locations {
                 *location = project::resolve(base, location);
             }
         }
         rewrite(&mut sql);
-        let state = self.session().state();
         for location in locations(&sql) {
             object_stores::register(self.session(), location)?;
         }
@@ -144,6 +149,16 @@ impl SkewlessContext {
         }
         let plan = state.statement_to_plan(sql).await?;
         match plan {
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) => {
+                let done = format!("table {} created", table.name);
+                let (location, file_type) = (table.locations.join(", "), table.file_type.clone());
+                let plan = LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table));
+                self.session()
+                    .execute_logical_plan(plan)
+                    .await
+                    .map_err(|error| name_location(error, &location, &file_type))?;
+                Ok(Outcome::Done(done))
+            }
             LogicalPlan::Ddl(ddl) => {
                 let done = ddl_done(&ddl);
                 self.session().execute_logical_plan(LogicalPlan::Ddl(ddl)).await?;
@@ -152,14 +167,19 @@ impl SkewlessContext {
             LogicalPlan::Statement(PlanStatement::Execute(_)) => {
                 Ok(Outcome::Rows(self.session().execute_logical_plan(plan).await?))
             }
-            LogicalPlan::Statement(_) => {
-                let done = format!("{} done", plan.display());
-                self.session().execute_logical_plan(plan).await?;
+            LogicalPlan::Statement(statement) => {
+                let done = statement_done(&statement);
+                self.session().execute_logical_plan(LogicalPlan::Statement(statement)).await?;
                 Ok(Outcome::Done(done))
             }
             LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => {
-                let batches = self.session().execute_logical_plan(plan).await?.collect().await?;
-                Ok(Outcome::Done(written(&batches)))
+                let verb = match &plan {
+                    LogicalPlan::Dml(DmlStatement { op: WriteOp::Delete | WriteOp::Truncate, .. }) => "deleted",
+                    LogicalPlan::Dml(DmlStatement { op: WriteOp::Update, .. }) => "updated",
+                    _ => "written",
+                };
+                let rows = count(&self.session().execute_logical_plan(plan).await?.collect().await?);
+                Ok(Outcome::Done(format!("{rows} {} {verb}", if rows == 1 { "row" } else { "rows" })))
             }
             query => Ok(Outcome::Rows(self.session().execute_logical_plan(query).await?)),
         }
@@ -178,7 +198,6 @@ fn locations(sql: &SqlStatement) -> &[String] {
 /// What a DDL statement did.
 fn ddl_done(ddl: &DdlStatement) -> String {
     match ddl {
-        DdlStatement::CreateExternalTable(table) => format!("table {} created", table.name),
         DdlStatement::CreateMemoryTable(table) => format!("table {} created", table.name),
         DdlStatement::CreateView(view) => format!("view {} created", view.name),
         DdlStatement::DropTable(table) => format!("table {} dropped", table.name),
@@ -187,14 +206,55 @@ fn ddl_done(ddl: &DdlStatement) -> String {
     }
 }
 
-/// How many rows INSERT or COPY wrote, from the one-column table of counts that they return.
-fn written(batches: &[RecordBatch]) -> String {
-    let rows: u64 = batches
+/// What a statement about the session did.
+fn statement_done(statement: &PlanStatement) -> String {
+    match statement {
+        PlanStatement::SetVariable(set) => format!("{} is {}", set.variable, set.value),
+        PlanStatement::ResetVariable(reset) => format!("{} is back at its default", reset.variable),
+        PlanStatement::Prepare(prepare) => format!("statement {} prepared", prepare.name),
+        PlanStatement::Deallocate(deallocate) => format!("statement {} dropped", deallocate.name),
+        other => format!("{} done", other.name()),
+    }
+}
+
+/// How many rows a statement changed, from the one-column table of counts that it returns.
+fn count(batches: &[RecordBatch]) -> u64 {
+    batches
         .iter()
-        .filter_map(|batch| batch.column(0).as_primitive_opt::<UInt64Type>())
+        .filter_map(|batch| batch.columns().first()?.as_primitive_opt::<UInt64Type>())
         .flat_map(|counts| counts.iter().flatten())
-        .sum();
-    format!("{rows} {} written", if rows == 1 { "row" } else { "rows" })
+        .sum()
+}
+
+/// Reads the file type as DataFusion spells it, and refuses one that it does not have.
+fn check_file_type(state: &SessionState, file_type: &mut String) -> DataFusionResult<()> {
+    // One JSON object a line is the JSON that DataFusion reads.
+    if file_type == "NDJSON" {
+        "JSON".clone_into(file_type);
+    }
+    let avro = state.get_file_format_factory("avro").is_some();
+    let mut types: Vec<&str> = state.table_factories().keys().map(String::as_str).collect();
+    types.retain(|name| avro || *name != "AVRO");
+    if types.contains(&file_type.as_str()) {
+        return Ok(());
+    }
+    types.sort_unstable();
+    let hint = did_you_mean(file_type, types.iter().copied());
+    plan_err!("a table cannot be stored as {file_type}{hint}; the types are {}", types.join(", "))
+}
+
+/// Says which file or folder it was that could not be read.
+fn name_location(error: DataFusionError, location: &str, file_type: &str) -> DataFusionError {
+    match error {
+        DataFusionError::ParquetError(_)
+        | DataFusionError::ArrowError(..)
+        | DataFusionError::ObjectStore(_)
+        | DataFusionError::IoError(_) => {
+            let (message, _) = describe(&error);
+            plan_datafusion_err!("`{location}` cannot be read as {file_type}: {message}")
+        }
+        error => error,
+    }
 }
 
 fn error_of(message: String) -> DataFusionError {

@@ -7,17 +7,20 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use url::{Position, Url};
 
-/// Makes the store of a location known to the session; a path or an unknown scheme is left as it is.
+/// Makes the store of a location known to the session; a path needs none.
 pub(crate) fn register(session: &SessionContext, location: &str) -> Result<()> {
     let Ok(url) = Url::parse(location) else { return Ok(()) };
-    let remote = ["s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https"];
-    if !remote.contains(&url.scheme()) {
+    if !location.contains("://") || url.scheme() == "file" {
         return Ok(());
     }
     let refused = |reason: String| plan_datafusion_err!("the location `{location}` cannot be used: {reason}");
     let root = Url::parse(&url[..Position::BeforePath]).map_err(|error| refused(error.to_string()))?;
     if session.runtime_env().object_store(datafusion::execution::object_store::ObjectStoreUrl::parse(&root)?).is_ok() {
         return Ok(());
+    }
+    let remote = ["s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https"];
+    if !remote.contains(&url.scheme()) {
+        return Err(refused(format!("`{}` is not among {}", url.scheme(), remote.join(", "))));
     }
     let mut options: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?.to_ascii_lowercase(), value.into_string().ok()?)))

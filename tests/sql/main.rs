@@ -1,13 +1,15 @@
 //! Runs `tests/sql/*.slt`: the manual of the SQL surface, executed. One session per file; paths start at `tests/`.
 //!
-//! Values are compared as text: NULL, `(empty)` for the empty text, floats with the digits that tell them apart.
+//! Values are compared as text: NULL, `(empty)` for the empty text, floats with the digits that tell them apart. A
+//! value of several lines, as EXPLAIN has, is one row a line.
 //! `SKEWLESS_SLT=name` runs the files whose name holds `name`.
 
 use std::path::Path;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use async_trait::async_trait;
 use datafusion::error::DataFusionError;
 use skewless_sql::{Error, Options, Outcome, SkewlessContext};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
@@ -25,6 +27,7 @@ impl From<DataFusionError> for Failed {
     }
 }
 
+#[async_trait]
 impl AsyncDB for Session {
     type Error = Failed;
     type ColumnType = DefaultColumnType;
@@ -70,13 +73,15 @@ fn text(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, DataFusionError> {
             .map(|column| ArrayFormatter::try_new(column, &options))
             .collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            rows.push(
-                columns
-                    .iter()
-                    .map(|column| column.value(row).to_string())
-                    .map(|value| if value.is_empty() { "(empty)".to_owned() } else { value })
-                    .collect(),
-            );
+            let values: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
+            let height = values.iter().map(|value| value.lines().count()).max().unwrap_or(1).max(1);
+            for line in 0..height {
+                let line = |value: &String| match value.lines().nth(line) {
+                    None if line == 0 => Some("(empty)".to_owned()),
+                    line => line.map(str::to_owned),
+                };
+                rows.push(values.iter().filter_map(line).collect());
+            }
         }
     }
     Ok(rows)

@@ -26,8 +26,9 @@ pub(crate) fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync
 pub(crate) fn optimizer_rules(
     mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    // Ahead of the rule that takes the filter further down, and of the one that puts a projection under the filter.
-    let place = rules.iter().position(|rule| rule.name() == "push_down_filter").unwrap_or(0);
+    // Right after the rule that brings a filter here (its next pass takes it further down), and before the one that
+    // puts a projection in between.
+    let place = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(0, |place| place + 1);
     rules.insert(place, Arc::new(push_left_filters::PushLeftFilters));
     rules
 }
