@@ -13,7 +13,7 @@ use arrow::datatypes::{
     DataType, Field, Fields, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
-use datafusion_common::{Result, exec_datafusion_err, exec_err, internal_err};
+use datafusion_common::{DataFusionError, Result, exec_datafusion_err, exec_err, internal_err};
 use skewless_catalog::{Column, Type, Values};
 
 use super::types::arrow_type;
@@ -113,19 +113,28 @@ fn spans<'a>(lists: &'a ListArray, argument: &str) -> Result<impl Iterator<Item 
 /// A column of results as an array.
 pub(super) fn to_array(column: Column<'static>) -> Result<ArrayRef> {
     let nulls = column.valid.map(|valid| NullBuffer::from(valid.into_owned()));
-    let lengths = |lengths: Vec<usize>| OffsetBuffer::<i32>::from_lengths(lengths);
+    // Offsets are 32 bits wide; arrow would panic where a batch holds more.
+    let bounded = |total: usize| match i32::try_from(total) {
+        Ok(_) => Ok(()),
+        Err(_) => exec_err!("{total} bytes or items in one batch are too many; use a smaller batch or more groups"),
+    };
+    let offsets_of = |lengths: Vec<usize>| {
+        bounded(lengths.iter().sum())?;
+        Ok::<_, DataFusionError>(OffsetBuffer::<i32>::from_lengths(lengths))
+    };
     Ok(match column.values {
         Values::Float64(values) => Arc::new(Float64Array::new(values.into_owned().into(), nulls)),
         Values::Int64(values) => Arc::new(Int64Array::new(values.into_owned().into(), nulls)),
         Values::Timestamp(values) => Arc::new(TimestampMicrosecondArray::new(values.into_owned().into(), nulls)),
         Values::Boolean(values) => Arc::new(BooleanArray::new(values.into_owned().into(), nulls)),
         Values::Text(values) => {
+            bounded(values.iter().map(|text| text.len()).sum())?;
             let texts = StringArray::from_iter_values(values);
             let (offsets, bytes, _) = texts.into_parts();
             Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
         }
         Values::Float64List(lists) => {
-            let offsets = lengths(lists.iter().map(|list| list.len()).collect());
+            let offsets = offsets_of(lists.iter().map(|list| list.len()).collect())?;
             let items = Float64Array::from_iter_values(lists.iter().flat_map(|list| list.iter().copied()));
             Arc::new(ListArray::try_new(
                 Field::new_list_field(DataType::Float64, true).into(),
@@ -135,8 +144,9 @@ pub(super) fn to_array(column: Column<'static>) -> Result<ArrayRef> {
             )?)
         }
         Values::TextList(lists) => {
-            let offsets = lengths(lists.iter().map(Vec::len).collect());
-            let items = StringArray::from_iter_values(lists.iter().flatten());
+            let offsets = offsets_of(lists.iter().map(Vec::len).collect())?;
+            bounded(lists.iter().flatten().map(|text| text.len()).sum())?;
+            let items = StringArray::from_iter_values(lists.iter().flatten().collect::<Vec<_>>());
             Arc::new(ListArray::try_new(
                 Field::new_list_field(DataType::Utf8, true).into(),
                 offsets,

@@ -5,9 +5,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Schema, TimeUnit}
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion_expr::{
-    Accumulator, AggregateUDF, ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-};
+use datafusion_expr::{Accumulator, AggregateUDF, ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{Column as ColumnExpr, Literal};
 use proptest::prelude::*;
@@ -170,7 +168,8 @@ fn slices_keep_their_own_rows() {
     let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("x"), Some("SEA"), None, Some("PDX")]));
     let places: ArrayRef = array(Type::TextList, &[&Value::from(["PDX", "SEA"])]);
     let places = ColumnarValue::Scalar(ScalarValue::try_from_array(&places, 0).unwrap());
-    let encoded = invoke(&scalar_function("one_hot"), vec![ColumnarValue::Array(texts.slice(1, 3)), places], 3).unwrap();
+    let encoded =
+        invoke(&scalar_function("one_hot"), vec![ColumnarValue::Array(texts.slice(1, 3)), places], 3).unwrap();
     let row = |row: usize| encoded.as_list::<i32>().value(row).as_primitive::<Float64Type>().values().to_vec();
     assert_eq!((row(0), row(2)), (vec![0.0, 1.0], vec![1.0, 0.0]));
     assert!(encoded.is_null(1));
@@ -193,9 +192,8 @@ fn instants_are_read_in_utc_whatever_their_zone_and_unit() {
 
 #[test]
 fn wrong_types_are_refused_when_planned_with_a_remedy() {
-    let error = |name: &str, types: &[DataType]| {
-        scalar_function(name).return_type(types).unwrap_err().strip_backtrace()
-    };
+    let error =
+        |name: &str, types: &[DataType]| scalar_function(name).return_type(types).unwrap_err().strip_backtrace();
     let message = error("hash_bucket", &[DataType::Float64, DataType::Int64]);
     assert!(message.contains("argument `x` has to be VARCHAR, but is DOUBLE; write CAST(… AS VARCHAR)"), "{message}");
     let message = error("hour_sin", &[DataType::Utf8View]);
@@ -212,7 +210,8 @@ fn wrong_types_are_refused_when_planned_with_a_remedy() {
 
 #[test]
 fn constants_that_nothing_makes_right_are_refused_when_planned() {
-    let refusal = |name: &str, args: &[ColumnarValue]| plan(&scalar_function(name), args).unwrap_err().strip_backtrace();
+    let refusal =
+        |name: &str, args: &[ColumnarValue]| plan(&scalar_function(name), args).unwrap_err().strip_backtrace();
     let message = refusal("clip", &[floats([Some(1.0)]), constant(5.0), constant(1.0)]);
     assert!(message.contains("`low` has to be at most `high`"), "{message}");
     let texts = ColumnarValue::Array(Arc::new(StringArray::from(vec!["a"])));
