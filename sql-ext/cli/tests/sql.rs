@@ -133,7 +133,7 @@ fn rows_before_a_failing_statement_are_printed() {
 fn a_refused_statement_exits_1() {
     fails(&["-c", "SELEC 1"], 1, "SELEC");
     fails(&["-c", "SELECT 1 / 0"], 1, "zero");
-    fails(&["--format", "json", "-c", "SELECT 1 AS a, 2 AS a"], 1, "`a`");
+    fails(&["--format", "json", "-c", "SELECT * FROM (SELECT 1 AS a) AS x, (SELECT 2 AS a) AS y"], 1, "`a`");
 }
 
 #[test]

@@ -206,6 +206,7 @@ async fn open(name: &str, from: &str, context: &SkewlessContext, base: &Path) ->
     let path = match from.strip_prefix("file://") {
         Some(path) => PathBuf::from(path),
         None if from.contains("://") => {
+            crate::object_stores::register(context.session(), from)?;
             let url = ListingTableUrl::parse(from).map_err(|error| refuse(&error))?;
             let store =
                 context.session().runtime_env().object_store(url.object_store()).map_err(|error| refuse(&error))?;
