@@ -1,4 +1,4 @@
-//! The catalog against independent tools: scikit-learn, scipy, numpy, `FarmHash`'s own and exact fractions.
+//! The catalog against independent tools: scikit-learn, scipy, numpy, FarmHash's own and exact fractions.
 //! `tests/golden/catalog/make.py` made the file and asserts their versions.
 
 use serde_json::Value as Json;

@@ -196,7 +196,7 @@ impl Accumulator for Collecting {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let rows = states.first().map_or(0, |array| array.len());
+        let rows = states.first().map_or(0, Array::len);
         for row in 0..rows {
             for (index, column) in states.iter().enumerate() {
                 if let Some(values) = convert::list_row(column, row)? {

@@ -114,9 +114,11 @@ fn spans<'a>(lists: &'a ListArray, argument: &str) -> Result<impl Iterator<Item 
 pub(super) fn to_array(column: Column<'static>) -> Result<ArrayRef> {
     let nulls = column.valid.map(|valid| NullBuffer::from(valid.into_owned()));
     // Offsets are 32 bits wide; arrow would panic where a batch holds more.
-    let bounded = |total: usize| match i32::try_from(total) {
-        Ok(_) => Ok(()),
-        Err(_) => exec_err!("{total} bytes or items in one batch are too many; use a smaller batch or more groups"),
+    let bounded = |total: usize| {
+        if i32::try_from(total).is_ok() {
+            return Ok(());
+        }
+        exec_err!("{total} bytes or items in one batch are too many; use a smaller batch or more groups")
     };
     let offsets_of = |lengths: Vec<usize>| {
         bounded(lengths.iter().sum())?;

@@ -1,3 +1,5 @@
+#![allow(clippy::float_cmp, reason = "these results are exact")]
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
