@@ -48,7 +48,6 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What to run, and how.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Options {
     /// The `spin.toml`.
     pub manifest: PathBuf,
@@ -81,9 +80,14 @@ impl Options {
     }
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self::new("spin.toml")
+    }
+}
+
 /// What one request, and one instance, may take.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct Limits {
     /// Bytes of a request body; more is a 413. Default 16 MiB.
     pub body: u64,
