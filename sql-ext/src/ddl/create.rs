@@ -334,9 +334,13 @@ fn simple_select(query: &Query) -> std::result::Result<(&Select, &TableFactor), 
     if select.flavor != SelectFlavor::Standard || !select.lateral_views.is_empty() {
         return Err("its body has more than SELECT, FROM and WHERE");
     }
+    if window::is_in(query) {
+        return Err("its body has a window function with an order of its own");
+    }
     match select.from.as_slice() {
         [from] if from.joins.is_empty() => match &from.relation {
             table @ TableFactor::Table { args: None, sample: None, .. } => Ok((select, table)),
+            TableFactor::NestedJoin { .. } => Err("its body has a join"),
             _ => Err("its body reads a subquery or a function"),
         },
         [_] => Err("its body has a join"),

@@ -169,24 +169,37 @@ fn range(spec: &WindowSpec, text: &str) -> Result<Option<Expr>> {
     }
 }
 
-/// A window aggregate inside another expression, or below the top, is refused.
-fn refuse_nested(query: &Query) -> Result<()> {
-    struct Nested;
+/// Whether the query has a window function, lifted ones apart.
+pub(super) fn is_in(query: &Query) -> bool {
+    find(query, |call| call.over.is_some()).is_some()
+}
 
-    impl Visitor for Nested {
+/// The first call in the query, at any depth, that is such.
+fn find(query: &Query, such: fn(&Function) -> bool) -> Option<String> {
+    struct Calls(fn(&Function) -> bool);
+
+    impl Visitor for Calls {
         type Break = String;
 
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
             match expr {
-                Expr::Function(call) if is_lifted(call) => ControlFlow::Break(call.to_string()),
+                Expr::Function(call) if (self.0)(call) => ControlFlow::Break(call.to_string()),
                 _ => ControlFlow::Continue(()),
             }
         }
     }
 
-    match query.visit(&mut Nested) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(call) => plan_err!(
+    match query.visit(&mut Calls(such)) {
+        ControlFlow::Continue(()) => None,
+        ControlFlow::Break(call) => Some(call),
+    }
+}
+
+/// A window aggregate inside another expression, or below the top, is refused.
+fn refuse_nested(query: &Query) -> Result<()> {
+    match find(query, is_lifted) {
+        None => Ok(()),
+        Some(call) => plan_err!(
             "the window aggregate `{call}` must be a column of its own in the view's SELECT list: `{call} AS name`; \
              compute with it in a view ON DEMAND"
         ),

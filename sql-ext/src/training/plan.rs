@@ -82,7 +82,7 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
                     );
                 }
                 let known = Spine { columns: &output };
-                for input in definition.input_fields() {
+                for input in selected.input_fields() {
                     known.find(input.name(), &format!("an input of the feature view `{}`", definition.name))?;
                 }
                 Joined { view: Arc::clone(&selected), prefix: prefix.clone(), source: None, keys: Vec::new() }

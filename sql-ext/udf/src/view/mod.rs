@@ -9,6 +9,7 @@ mod table;
 mod time;
 mod types;
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
@@ -16,6 +17,7 @@ use arrow::compute::{CastOptions, cast_with_options, filter_record_batch, prep_n
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{DataFusionError, Result, plan_err};
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::utils::collect_columns;
 use serde::{Deserialize, Serialize};
 use skewless_catalog::suggest::did_you_mean;
 
@@ -252,7 +254,8 @@ impl FeatureView {
         Arc::new(Schema::new(fields))
     }
 
-    /// The same view with only these features; an unknown name is an error.
+    /// The same view with only these features, and on demand only the inputs that they read; an unknown name is an
+    /// error.
     pub fn select<S: AsRef<str>>(&self, names: &[S]) -> Result<Self> {
         let known: Vec<String> = self.feature_fields().iter().map(|field| field.name().clone()).collect();
         for name in names {
@@ -275,6 +278,8 @@ impl FeatureView {
             Kind::OnDemand(on_demand) => {
                 let all = std::mem::take(&mut on_demand.features);
                 on_demand.features = pick(&all, names, |feature| &feature.name);
+                let used = used_inputs(on_demand)?;
+                on_demand.inputs.retain(|input| used.contains(&input.name));
             }
         }
         Ok(view)
@@ -372,6 +377,17 @@ impl Recorded {
 
 fn pick<T: Clone, S: AsRef<str>>(all: &[T], names: &[S], name_of: impl Fn(&T) -> &String) -> Vec<T> {
     names.iter().filter_map(|name| all.iter().find(|item| name_of(item) == name.as_ref()).cloned()).collect()
+}
+
+/// The inputs that the features of an on-demand view read.
+fn used_inputs(on_demand: &OnDemand) -> Result<HashSet<String>> {
+    let schema = Schema::new(on_demand.inputs.iter().map(ColumnType::field).collect::<Vec<_>>());
+    let mut used = HashSet::new();
+    for feature in &on_demand.features {
+        let columns = collect_columns(&expression::compile(&feature.expression, &schema)?);
+        used.extend(columns.into_iter().map(|column| column.name().to_owned()));
+    }
+    Ok(used)
 }
 
 fn list(names: &[String]) -> String {

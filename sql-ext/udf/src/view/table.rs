@@ -318,6 +318,7 @@ impl FeatureTable {
                     for (window, column) in group.iter().zip(&mut columns) {
                         column.push(window.null.clone());
                     }
+                    last = None;
                     continue;
                 };
                 inside.clear();

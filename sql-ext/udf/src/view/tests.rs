@@ -337,11 +337,17 @@ proptest! {
         let table = FeatureTable::new(Arc::clone(&view), vec![integer_rows(head), integer_rows(tail)]).expect("rows of the view");
         let sorted = FeatureTable::new(view, vec![integer_rows(&rows)]).expect("rows of the view");
         prop_assert_eq!(table.rows(), sorted.rows());
-        let spine: Vec<(i64, i64)> = (0..4).flat_map(|key| (-1..17).map(move |t| (key, t))).collect();
-        let keys = ints(&spine.iter().map(|s| Some(s.0)).collect::<Vec<_>>());
+        // Key 5 stands for NULL, between keys that see the same window.
+        let spine: Vec<(i64, i64)> = (-1..17).flat_map(|t| [0, 5, 0, 1, 2, 3].map(|key| (key, t))).collect();
+        let keys = ints(&spine.iter().map(|s| Some(s.0).filter(|key| *key != 5)).collect::<Vec<_>>());
         let times = ints(&spine.iter().map(|s| Some(s.1)).collect::<Vec<_>>());
         let found = table.lookup(&[keys], &times).expect("a look-up");
         for (at, (key, t)) in spine.into_iter().enumerate() {
+            if key == 5 {
+                prop_assert_eq!(found.status[at], Status::NullKey);
+                prop_assert!(found.values.iter().all(|values| values.is_null(at)));
+                continue;
+            }
             // The oracle ranks ties by (tie-break, remaining columns in order: x, NULL least).
             let mut own: Vec<&IntegerRow> = rows.iter().filter(|row| row.0 == Some(key)).collect();
             own.sort_by(|a, b| (a.3, a.4.map_or(f64::NEG_INFINITY, |x| x)).partial_cmp(&(b.3, b.4.map_or(f64::NEG_INFINITY, |x| x))).expect("no NaN"));
