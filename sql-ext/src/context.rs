@@ -58,7 +58,7 @@ pub struct SkewlessContext {
 
 impl std::fmt::Debug for SkewlessContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SkewlessContext").field("shared", &self.shared).field("project", &self.project).finish()
+        f.debug_struct("SkewlessContext").field("project", &self.project).finish_non_exhaustive()
     }
 }
 
@@ -130,10 +130,6 @@ impl SkewlessContext {
     /// What models run on unless their own options say otherwise.
     pub fn device(&self) -> Device {
         self.shared.device
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
     }
 
     /// The folder that relative locations of typed statements are read from.

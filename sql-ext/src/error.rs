@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use datafusion::common::{SchemaError, Span};
+use datafusion::common::{Column, SchemaError, Span};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use skewless_catalog::suggest::did_you_mean;
@@ -126,7 +126,7 @@ fn schema_message(error: &SchemaError) -> String {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let names: Vec<String> = valid_fields.iter().map(|column| column.name.clone()).collect();
             let hint = did_you_mean(&field.name, names.iter().map(String::as_str));
-            let columns: Vec<String> = valid_fields.iter().map(|column| column.quoted_flat_name()).collect();
+            let columns: Vec<String> = valid_fields.iter().map(Column::quoted_flat_name).collect();
             let columns = match columns.as_slice() {
                 [] => "there is no column to name here".to_owned(),
                 columns => format!("the columns are {}", columns.join(", ")),

@@ -16,7 +16,9 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, Statement as PlanStatement, WriteOp};
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement as SqlStatement};
-use datafusion::sql::sqlparser::ast::{JoinOperator, Query, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, JoinOperator, Query, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
@@ -78,12 +80,12 @@ impl SkewlessContext {
 
     /// Parses a file of definitions, whose relative locations start at `base`.
     pub(crate) fn parse_definition(&self, text: &str, file: &Path, base: &Path) -> Result<Vec<Statement>> {
-        self.parse_text(text, Some(Arc::from(file)), Some(Arc::from(base)))
+        self.parse_text(text, Some(&Arc::from(file)), Some(&Arc::from(base)))
     }
 
-    fn parse_text(&self, text: &str, file: Option<Arc<Path>>, base: Option<Arc<Path>>) -> Result<Vec<Statement>> {
+    fn parse_text(&self, text: &str, file: Option<&Arc<Path>>, base: Option<&Arc<Path>>) -> Result<Vec<Statement>> {
         let refuse = |message: String, place: Place, source: DataFusionError| Error::Statement {
-            file: file.as_deref().map(Path::to_owned),
+            file: file.map(|file| file.to_path_buf()),
             line: place.line,
             column: place.column,
             message,
@@ -103,7 +105,7 @@ impl SkewlessContext {
                 let (message, place) = describe(&error);
                 refuse(message, place.unwrap_or(start), error)
             })?;
-            statements.push(Statement { kind, text, place: start, file: file.clone(), base: base.clone() });
+            statements.push(Statement { kind, text, place: start, file: file.cloned(), base: base.cloned() });
         }
         Ok(statements)
     }
@@ -140,7 +142,7 @@ impl SkewlessContext {
                 *location = project::resolve(base, location);
             }
         }
-        rewrite(&mut sql);
+        rewrite(&mut sql)?;
         for location in locations(&sql) {
             object_stores::register(self.session(), location)?;
         }
@@ -301,36 +303,62 @@ fn parse_one(tokens: Vec<TokenWithSpan>, recursion_limit: usize) -> DataFusionRe
 }
 
 /// Rewrites what DataFusion cannot plan, at every nesting level.
-fn rewrite(statement: &mut SqlStatement) {
+fn rewrite(statement: &mut SqlStatement) -> DataFusionResult<()> {
     match statement {
         SqlStatement::Statement(statement) => visit(statement.as_mut()),
         SqlStatement::CopyTo(copy) => match &mut copy.source {
             CopyToSource::Query(query) => rewrite_query(query),
-            CopyToSource::Relation(_) => {}
+            CopyToSource::Relation(_) => Ok(()),
         },
         SqlStatement::Explain(explain) => rewrite(&mut explain.statement),
-        SqlStatement::CreateExternalTable(_) | SqlStatement::Reset(_) => {}
+        SqlStatement::CreateExternalTable(_) | SqlStatement::Reset(_) => Ok(()),
     }
 }
 
 /// Rewrites what DataFusion cannot plan in a query of our own DDL.
-pub(crate) fn rewrite_query(query: &mut Query) {
-    visit(query);
+pub(crate) fn rewrite_query(query: &mut Query) -> DataFusionResult<()> {
+    visit(query)
 }
 
-fn visit(ast: &mut impl VisitMut) {
-    let ControlFlow::Continue(()) = VisitMut::visit(ast, &mut Rewrite);
+fn visit(ast: &mut impl VisitMut) -> DataFusionResult<()> {
+    match VisitMut::visit(ast, &mut Rewrite::default()) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
 }
+
+/// How deep an expression may be: `a OR b OR c` is two levels. Planning takes stack for each.
+const DEEPEST: usize = 500;
 
 /// Folds each join prefix that ends in `ASOF JOIN` into a nested join, which a `RelationPlanner` sees, and makes the
 /// tables that our FROM-functions name visible to DataFusion.
 ///
 /// DF-318: DataFusion 55 parses `ASOF JOIN` and refuses to plan it, and its planner hook gets table factors only.
 /// Remove when DataFusion plans `ASOF JOIN` itself *and* breaks ties as `asof::` does; `grep DF-318` finds every site.
-struct Rewrite;
+#[derive(Default)]
+struct Rewrite {
+    /// How many expressions hold the one that is visited.
+    depth: usize,
+}
 
 impl VisitorMut for Rewrite {
-    type Break = std::convert::Infallible;
+    type Break = DataFusionError;
+
+    fn pre_visit_expr(&mut self, _expr: &mut SqlExpr) -> ControlFlow<Self::Break> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return ControlFlow::Break(plan_datafusion_err!(
+                "an expression is more than {DEEPEST} levels deep; write a long chain of OR as IN (…), \
+                 and compute parts of others in a subquery"
+            ));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _expr: &mut SqlExpr) -> ControlFlow<Self::Break> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
         select.from.iter_mut().for_each(fold);

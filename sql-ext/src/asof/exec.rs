@@ -272,12 +272,12 @@ impl Right {
             .filter(|row| time.is_valid(*row) && keys.iter().all(|key| key.is_valid(*row)))
             .collect();
 
-        let ties = tie_order(&rule.ties, &batch)?;
-        let tie = |a: usize, b: usize| match &ties {
-            Some(ties) => ties.row(a).cmp(&ties.row(b)),
+        let rank = tie_order(&rule.ties, &batch)?;
+        let of_one_time = |a: usize, b: usize| match &rank {
+            Some(rank) => rank.row(a).cmp(&rank.row(b)),
             None => std::cmp::Ordering::Equal,
         };
-        let in_time = |a: &usize, b: &usize| times.order(*a).cmp(&times.order(*b)).then_with(|| tie(*a, *b));
+        let in_time = |a: &usize, b: &usize| times.order(*a).cmp(&times.order(*b)).then_with(|| of_one_time(*a, *b));
         let keys = if keys.is_empty() {
             rows.sort_unstable_by(in_time);
             Keys::All

@@ -47,13 +47,11 @@ pub(crate) fn plan_join(
     context: &mut dyn RelationPlannerContext,
 ) -> Result<std::result::Result<LogicalPlan, Box<TableWithJoins>>> {
     let Some(last) = nested.joins.pop() else { return Ok(Err(Box::new(nested))) };
-    let (right, condition, constraint) = match last.join_operator {
-        JoinOperator::AsOf { match_condition, constraint } => (last.relation, match_condition, constraint),
-        _ => {
-            nested.joins.push(last);
-            return Ok(Err(Box::new(nested)));
-        }
+    let JoinOperator::AsOf { match_condition: condition, constraint } = last.join_operator else {
+        nested.joins.push(last);
+        return Ok(Err(Box::new(nested)));
     };
+    let right = last.relation;
     let factors = std::iter::once(&nested.relation).chain(nested.joins.iter().map(|join| &join.relation));
     if let Some(lateral) = factors.chain([&right]).find(|factor| is_lateral(factor)) {
         return plan_err!(
@@ -144,11 +142,11 @@ fn plan_function(
     let (time, scale) = times((left_time, right_time), &sides)?;
     let backward = matches!(operator, Operator::GtEq | Operator::Gt);
     let equal = matches!(operator, Operator::GtEq | Operator::LtEq);
+    let written = if backward { Direction::Backward { equal } } else { Direction::Forward { equal } };
     let direction = match arguments.optional_string("direction")?.map(|d| d.to_lowercase()).as_deref() {
-        None if backward => Direction::Backward { equal },
-        None => Direction::Forward { equal },
-        Some("backward") if backward => Direction::Backward { equal },
-        Some("forward") if !backward => Direction::Forward { equal },
+        None => written,
+        Some("backward") if backward => written,
+        Some("forward") if !backward => written,
         Some("nearest") if equal => Direction::Nearest,
         Some("nearest") => {
             return plan_err!("asof_join: the nearest row may have the same time, so write `>=` or `<=` in `match`");

@@ -95,7 +95,7 @@ struct Body {
 }
 
 async fn recorded(declared: Declared, mut query: Query, state: &SessionState) -> Result<(Recorded, LogicalPlan)> {
-    crate::front::rewrite_query(&mut query);
+    crate::front::rewrite_query(&mut query)?;
     let items = window::lift(&mut query)?;
     let body = match pushable(&query, state).await? {
         Ok(body) => body,

@@ -1,6 +1,5 @@
 //! The arguments of a function in FROM: `name => value`, or by position, with every mistake named.
 
-use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::RelationPlannerContext;
@@ -60,8 +59,8 @@ impl Arguments {
         let mut named_seen = false;
         for (position, arg) in args.into_iter().enumerate() {
             let (name, value) = match arg {
-                FunctionArg::Named { name, arg, .. } => (Some(name.value), arg),
-                FunctionArg::ExprNamed { name: SqlExpr::Identifier(name), arg, .. } => (Some(name.value), arg),
+                FunctionArg::Named { name, arg, .. }
+                | FunctionArg::ExprNamed { name: SqlExpr::Identifier(name), arg, .. } => (Some(name.value), arg),
                 FunctionArg::ExprNamed { name, .. } => {
                     return plan_err!("{function}: `{name}` is not the name of an argument; {}", valid(parameters));
                 }
@@ -102,11 +101,6 @@ impl Arguments {
         Ok(Self { function, bound })
     }
 
-    /// The function that is called, for messages.
-    pub(crate) fn function(&self) -> &'static str {
-        self.function
-    }
-
     /// The argument as it was written; `None` where the call leaves it out or passes NULL.
     pub(crate) fn expr(&self, name: &str) -> Option<&SqlExpr> {
         let (_, value) = self.bound.iter().find(|(bound, _)| *bound == name)?;
@@ -114,11 +108,6 @@ impl Arguments {
             SqlExpr::Value(v) if v.value == Value::Null => None,
             value => Some(value),
         }
-    }
-
-    /// Whether the call gives the argument.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.expr(name).is_some()
     }
 
     fn missing(&self, name: &str) -> datafusion::error::DataFusionError {
@@ -220,25 +209,6 @@ impl Arguments {
             None => Ok(default),
             Some(SqlExpr::Value(v)) if matches!(v.value, Value::Boolean(_)) => Ok(v.value == Value::Boolean(true)),
             Some(other) => self.wrong(name, "true or false", other),
-        }
-    }
-
-    /// An instant in microseconds UTC; `None` where the call leaves it out.
-    pub(crate) fn timestamp(&self, name: &str, context: &mut dyn RelationPlannerContext) -> Result<Option<i64>> {
-        let Some(value) = self.scalar(name, context)? else { return Ok(None) };
-        let wanted = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
-        if !matches!(
-            value.data_type(),
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Utf8 | DataType::Utf8View
-        ) {
-            return plan_err!(
-                "{}: argument `{name}` takes a timestamp, TIMESTAMP '2024-05-01 12:00:00', not {value}",
-                self.function
-            );
-        }
-        match value.cast_to(&wanted)? {
-            ScalarValue::TimestampMicrosecond(time, _) => Ok(time),
-            other => plan_err!("{}: argument `{name}` takes a timestamp, not {other}", self.function),
         }
     }
 }
