@@ -56,6 +56,16 @@ fn a_bundle_scores_like_the_onnx_file_it_was_built_from() {
 }
 
 #[test]
+fn explain_shows_which_bytes_answer() {
+    let folder = bundles();
+    let built = stdout(&skewless(folder.path(), &["model", "build", "late.onnx", "-o", "again.skew"]));
+    let digest = built.trim().rsplit(':').next().unwrap_or_default();
+    let text = "CREATE MODEL late FROM 'late.skew'; EXPLAIN SELECT * FROM ml_predict('late', (SELECT 1 AS distance, 'AS' AS carrier))";
+    let plan = stdout(&skewless(folder.path(), &["sql", "-c", text]));
+    assert!(plan.contains(&format!("late@sha256:{}", &digest[..12])), "{plan}");
+}
+
+#[test]
 fn inspect_says_what_a_model_takes_and_gives() {
     let folder = bundles();
     let text = stdout(&skewless(folder.path(), &["model", "inspect", "late.skew"]));

@@ -3,8 +3,9 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use arrow::array::AsArray;
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -16,7 +17,65 @@ use super::registry::ModelRegistry;
 
 /// Every function, over the models of a registry.
 pub(super) fn all(models: &ModelRegistry) -> impl Iterator<Item = ScalarUDF> + '_ {
-    [Answer::Prediction, Answer::Probabilities, Answer::Score].into_iter().map(|answer| function(answer, models))
+    let answers = [Answer::Prediction, Answer::Probabilities, Answer::Score];
+    answers.into_iter().map(|answer| function(answer, models)).chain([part()])
+}
+
+/// The function that takes one field out of what `ml_score` answers.
+///
+/// `get_field` does the same, but the optimizer moves that towards the leaves, into the projection that holds
+/// `ml_score`, and so runs the model once for each field.
+pub(super) fn part() -> ScalarUDF {
+    ScalarUDF::from(Part { signature: Signature::user_defined(Volatility::Immutable) })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Part {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Part {
+    fn name(&self) -> &'static str {
+        "ml_score_part"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(arg_types.to_vec())
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        internal_err!("the type of {} depends on the field it names", self.name())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let ([score, _], [_, Some(name)]) = (args.arg_fields, args.scalar_arguments) else {
+            return plan_err!("{} takes what ml_score answers, and the name of a field", self.name());
+        };
+        let name = name.try_as_str().flatten().unwrap_or_default();
+        match score.data_type() {
+            DataType::Struct(fields) => match fields.find(name) {
+                Some((_, field)) => Ok(Arc::clone(field)),
+                None => plan_err!("what ml_score answers has no field `{name}`"),
+            },
+            other => plan_err!("{} takes what ml_score answers, not {other}", self.name()),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [score, ColumnarValue::Scalar(name)] = args.args.as_slice() else {
+            return exec_err!("{} takes what ml_score answers, and the name of a field", self.name());
+        };
+        let score = score.to_array(args.number_rows)?;
+        let column = score.as_struct_opt().zip(name.try_as_str().flatten());
+        match column.and_then(|(score, name)| score.column_by_name(name).cloned()) {
+            Some(column) => Ok(ColumnarValue::Array(column)),
+            None => exec_err!("what ml_score answers has no field {name}"),
+        }
+    }
 }
 
 /// The function that gives one kind of answer.

@@ -3,13 +3,12 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, Result, plan_datafusion_err, plan_err};
-use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{Expr, lit};
 use skewless_catalog::suggest::did_you_mean;
 
-use super::function::function;
+use super::function::{function, part};
 use super::loaded::{Answer, Model, PREDICTION, PROBABILITIES};
 use super::registry::ModelRegistry;
 use super::tensor;
@@ -19,6 +18,9 @@ use crate::relation::{Arguments, Parameter, Relation};
 /// The FROM-functions of this module.
 pub(crate) static RELATIONS: &[Relation] =
     &[Relation { name: "ml_predict", parameters: &[Parameter::required("model"), Parameter::required("input")], plan }];
+
+/// What both answers are called between the two projections.
+const SCORE: &str = "__ml_score";
 
 fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared: &Shared) -> Result<LogicalPlan> {
     let model = shared.models.get(&arguments.string("model")?)?;
@@ -34,15 +36,22 @@ fn predict(models: &ModelRegistry, model: &Model, input: LogicalPlan) -> Result<
         arguments.push(Expr::Column(column));
     }
     let mut columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
-    if model.has_probabilities() && model.field(Answer::Prediction).is_ok() {
-        let score = function(Answer::Score, models).call(arguments);
-        columns.push(get_field(score.clone(), PREDICTION).alias(PREDICTION));
-        columns.push(get_field(score, PROBABILITIES).alias(PROBABILITIES));
-    } else if model.has_probabilities() {
-        columns.push(function(Answer::Probabilities, models).call(arguments).alias(PROBABILITIES));
-    } else {
-        columns.push(function(Answer::Prediction, models).call(arguments).alias(PREDICTION));
+    let (prediction, probabilities) = (model.field(Answer::Prediction).is_ok(), model.has_probabilities());
+    if prediction && probabilities {
+        // A projection of its own, so that the model runs once for both.
+        let score = function(Answer::Score, models).call(arguments).alias(SCORE);
+        let scored = LogicalPlanBuilder::from(input).project(columns.iter().cloned().chain([score]))?;
+        let score = Expr::Column(Column::new_unqualified(SCORE));
+        for name in [PREDICTION, PROBABILITIES] {
+            columns.push(part().call(vec![score.clone(), lit(name)]).alias(name));
+        }
+        return scored.project(columns)?.alias("ml_predict")?.build();
     }
+    columns.push(if probabilities {
+        function(Answer::Probabilities, models).call(arguments).alias(PROBABILITIES)
+    } else {
+        function(Answer::Prediction, models).call(arguments).alias(PREDICTION)
+    });
     LogicalPlanBuilder::from(input).project(columns)?.alias("ml_predict")?.build()
 }
 
@@ -89,7 +98,7 @@ fn refuse_clashes(model: &Model, schema: &DFSchema) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     for field in schema.fields() {
         let name = field.name().as_str();
-        if name == PREDICTION || name == PROBABILITIES && model.has_probabilities() {
+        if name == SCORE || name == PREDICTION || name == PROBABILITIES && model.has_probabilities() {
             return plan_err!(
                 "ml_predict: the query has a column `{name}`, which is what the answer of model `{}` is called; \
                  rename it: … AS {name}_before",

@@ -15,13 +15,15 @@ const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
 
+/// The lines of a value; `None` is NULL.
+type Cell = Option<Vec<String>>;
+
 pub(super) struct Table {
     max_rows: Option<usize>,
     colour: bool,
     headers: Vec<String>,
     right: Vec<bool>,
-    /// `None` is NULL.
-    rows: Vec<Vec<Option<String>>>,
+    rows: Vec<Vec<Cell>>,
     total: usize,
 }
 
@@ -52,7 +54,7 @@ impl Rows for Table {
                 }
                 let mut text = Vec::new();
                 column.text(row, &mut text);
-                Some(printable(&String::from_utf8_lossy(&text)))
+                Some(String::from_utf8_lossy(&text).trim_end_matches('\n').split('\n').map(printable).collect())
             });
             self.rows.push(cells.collect());
         }
@@ -61,7 +63,10 @@ impl Rows for Table {
     }
 
     fn end(&mut self, out: &mut dyn Write) -> Result<()> {
-        let width = |cell: &Option<String>| cell.as_deref().unwrap_or("NULL").width();
+        let width = |cell: &Cell| {
+            cell.as_ref()
+                .map_or("NULL".width(), |lines| lines.iter().map(|line| line.width()).max().unwrap_or_default())
+        };
         let widths: Vec<usize> = self
             .headers
             .iter()
@@ -82,17 +87,25 @@ impl Rows for Table {
         let rule: Vec<String> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
         writeln!(out, "{}", rule.join("+"))?;
         for row in &self.rows {
-            line.clear();
-            for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                line.push_str(if index > 0 { "| " } else { " " });
-                let right = self.right.get(index).copied().unwrap_or_default();
-                match cell {
-                    Some(text) => push_cell(&mut line, text, *width, right, None),
-                    None => push_cell(&mut line, "NULL", *width, right, self.colour.then_some(DIM)),
+            let height = row.iter().flatten().map(Vec::len).max().unwrap_or_default().max(1);
+            for at in 0..height {
+                line.clear();
+                for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                    line.push_str(if index > 0 { "| " } else { " " });
+                    let right = self.right.get(index).copied().unwrap_or_default();
+                    match cell {
+                        Some(lines) => {
+                            push_cell(&mut line, lines.get(at).map_or("", String::as_str), *width, right, None);
+                        }
+                        None if at == 0 => {
+                            push_cell(&mut line, "NULL", *width, right, self.colour.then_some(DIM));
+                        }
+                        None => push_cell(&mut line, "", *width, right, None),
+                    }
+                    line.push(' ');
                 }
-                line.push(' ');
+                writeln!(out, "{}", line.trim_end())?;
             }
-            writeln!(out, "{}", line.trim_end())?;
         }
         let hidden = self.total - self.rows.len();
         if hidden > 0 {
@@ -117,7 +130,7 @@ fn push_cell(line: &mut String, text: &str, width: usize, right: bool, colour: O
     }
 }
 
-/// A value on one line, its control characters escaped: data must not steer the terminal.
+/// A line of a value, its control characters escaped: data must not steer the terminal.
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -139,7 +152,7 @@ mod tests {
     use super::*;
 
     fn print(max_rows: Option<usize>) -> String {
-        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("Zürich"), None, Some("\x1b[31m")]));
+        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("Zürich"), None, Some("\x1b[31m\nb")]));
         let values: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.5), Some(f64::NAN), None]));
         let batch = RecordBatch::try_from_iter([("name", names), ("x", values)]).unwrap();
         let (mut table, mut out) = (Table::new(max_rows, false), Vec::new());
@@ -157,6 +170,7 @@ mod tests {
             " Zürich     |  1.5",
             " NULL       |  NaN",
             " \\u{1b}[31m | NULL",
+            " b          |",
             "",
         ];
         assert_eq!(print(None), expected.join("\n"));
