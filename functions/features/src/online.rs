@@ -19,6 +19,9 @@ use crate::store::{KeyValue, Views, plain, rows, shown};
 /// What Feast gives as the time of a value that has none; its client reads the field without looking at the status.
 const NO_TIME: &str = "1970-01-01T00:00:00Z";
 
+/// The entity that Feast's clients send for a view without a key.
+const DUMMY: &str = "__dummy_id";
+
 /// The separator of view and feature in a full name.
 const FULL: &str = "__";
 
@@ -86,8 +89,8 @@ pub(crate) async fn get<S: KeyValue>(
     body: &Body,
     now: i64,
 ) -> Result<Value> {
-    let rows = row_count(&body.entities, limits)?;
     let as_of = Some(&body.as_of).filter(|as_of| !as_of.is_null());
+    let rows = row_count(&body.entities, as_of, limits)?;
     if let Some(Value::Array(times)) = as_of
         && times.len() != rows
     {
@@ -131,12 +134,12 @@ pub(crate) async fn get<S: KeyValue>(
     render(&asked, &wanted, &names)
 }
 
-/// The number of rows: every list of entities is as long as the others.
-fn row_count(entities: &BTreeMap<String, Vec<Value>>, limits: &Limits) -> Result<usize> {
+/// The number of rows: every list of entities is as long as the others. A request without entities, which is one for
+/// views without a key, has a row for each as-of time.
+fn row_count(entities: &BTreeMap<String, Vec<Value>>, as_of: Option<&Value>, limits: &Limits) -> Result<usize> {
     let Some((first, values)) = entities.iter().next() else {
-        return Err(Problem::bad(
-            "entities is empty; give at least one list, such as {\"entities\": {\"tailnum\": [\"N12345\"]}}",
-        ));
+        let rows = as_of.and_then(Value::as_array).map_or(1, Vec::len);
+        return within(rows, limits);
     };
     if let Some((other, longer)) = entities.iter().find(|(_, list)| list.len() != values.len()) {
         return Err(Problem::bad(format!(
@@ -147,14 +150,14 @@ fn row_count(entities: &BTreeMap<String, Vec<Value>>, limits: &Limits) -> Result
             longer.len()
         )));
     }
-    if values.len() > limits.rows {
-        return Err(Problem::bad(format!(
-            "there are {} rows of entities and the limit is {}; split the request",
-            values.len(),
-            limits.rows
-        )));
+    within(values.len(), limits)
+}
+
+fn within(rows: usize, limits: &Limits) -> Result<usize> {
+    if rows > limits.rows {
+        return Err(Problem::bad(format!("there are {rows} rows and the limit is {}; split the request", limits.rows)));
     }
-    Ok(values.len())
+    Ok(rows)
 }
 
 /// The features asked for, in order.
@@ -175,10 +178,11 @@ async fn wanted<S: KeyValue>(asked: &mut Asked<'_, S>, body: &Body, limits: &Lim
         }
     };
     let mut wanted: Vec<Wanted> = Vec::new();
+    let many = || Problem::bad(format!("more than {} features were asked for; split the request", limits.features));
+    if features.len() > limits.features {
+        return Err(many());
+    }
     for reference in features {
-        if wanted.len() + features.len() > limits.features.saturating_mul(2) || features.len() > limits.features {
-            return Err(Problem::bad(format!("more than {} features in one request", limits.features)));
-        }
         let (view, feature) = match reference.split_once(':') {
             Some((view, feature)) => (view, Some(feature)),
             None => (reference.as_str(), None),
@@ -202,13 +206,9 @@ async fn wanted<S: KeyValue>(asked: &mut Asked<'_, S>, body: &Body, limits: &Lim
                 wanted.push(Wanted { view: view.to_owned(), feature });
             }
         }
-    }
-    if wanted.len() > limits.features {
-        return Err(Problem::bad(format!(
-            "{} features were asked for and the limit is {}; split the request",
-            wanted.len(),
-            limits.features
-        )));
+        if wanted.len() > limits.features {
+            return Err(many());
+        }
     }
     Ok(wanted)
 }
@@ -255,6 +255,9 @@ impl<S: KeyValue> Asked<'_, S> {
             keys.push(column(&format!("the entity `{}`", field.name()), values, field.data_type())?);
             self.used.insert(field.name().clone());
         }
+        if fields.is_empty() {
+            self.used.insert(DUMMY.to_owned());
+        }
         let times = self.times(&view)?;
         // A key that the view's type cannot hold is no entity; the look-up says so.
         let own: Vec<ArrayRef> = keys
@@ -278,14 +281,13 @@ impl<S: KeyValue> Asked<'_, S> {
         let mut fields = Vec::new();
         let mut columns = Vec::new();
         for field in view.input_fields() {
-            let array = match self.other(&field, depth).await? {
-                Some(array) => array,
-                None => {
-                    let values = self.given(&view, &field, "input")?;
-                    let array = column(&format!("the input `{}`", field.name()), values, field.data_type())?;
-                    self.used.insert(field.name().clone());
-                    array
-                }
+            let array = if let Some(array) = self.other(&field, depth).await? {
+                array
+            } else {
+                let values = self.given(&view, &field, "input")?;
+                let array = column(&format!("the input `{}`", field.name()), values, field.data_type())?;
+                self.used.insert(field.name().clone());
+                array
             };
             fields.push(Field::new(field.name(), array.data_type().clone(), true));
             columns.push(array);
@@ -303,7 +305,11 @@ impl<S: KeyValue> Asked<'_, S> {
             return Ok(None);
         }
         let Some((view, feature)) = field.name().split_once(FULL) else { return Ok(None) };
-        self.answer(view, depth + 1).await?;
+        match self.answer(view, depth + 1).await {
+            // A name may hold the separator and be no feature's; then the input itself is missing.
+            Err(problem) if problem.status == 404 => return Ok(None),
+            answered => answered?,
+        }
         Ok(self.answers.get(view).and_then(|answer| answer.column(feature)).map(|(array, _)| Arc::clone(array)))
     }
 

@@ -23,15 +23,17 @@ pub trait KeyValue {
 /// Views as they were last read, by name. The stored text is read for every request, which is cheap, and parsed and
 /// compiled again only when it has changed.
 #[derive(Default)]
-pub(crate) struct Views(RefCell<HashMap<String, (Vec<u8>, Arc<FeatureView>)>>);
+pub(crate) struct Views(RefCell<HashMap<String, Cached>>);
+
+struct Cached {
+    text: Vec<u8>,
+    view: Arc<FeatureView>,
+}
 
 impl Views {
     /// A view by name, as it is stored now.
     pub(crate) async fn get(&self, store: &impl KeyValue, name: &str) -> Result<Arc<FeatureView>> {
-        let bytes = match valid(name) {
-            true => read(store, &format!("skewless/view/{name}")).await?,
-            false => None,
-        };
+        let bytes = if valid(name) { read(store, &format!("skewless/view/{name}")).await? } else { None };
         let Some(bytes) = bytes else {
             self.0.borrow_mut().remove(name);
             let names = names(store).await?.unwrap_or_default();
@@ -42,15 +44,15 @@ impl Views {
             };
             return Err(Problem::missing(format!("there is no feature view `{}`{known}", shown(name))));
         };
-        if let Some((text, view)) = self.0.borrow().get(name)
-            && *text == bytes
+        if let Some(cached) = self.0.borrow().get(name)
+            && cached.text == bytes
         {
-            return Ok(Arc::clone(view));
+            return Ok(Arc::clone(&cached.view));
         }
         let unreadable = |error: String| Problem::broken(format!("the stored feature view `{name}`: {error}"));
         let text = str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
         let view = Arc::new(FeatureView::from_json(text).map_err(|error| unreadable(plain(&error)))?);
-        self.0.borrow_mut().insert(name.to_owned(), (bytes, Arc::clone(&view)));
+        self.0.borrow_mut().insert(name.to_owned(), Cached { text: bytes, view: Arc::clone(&view) });
         Ok(view)
     }
 }

@@ -244,6 +244,30 @@ fn values_are_those_of_the_look_up_that_training_sets_use() {
 }
 
 #[test]
+fn a_view_without_a_key_needs_no_entities() {
+    let store = store();
+    let mut view = inbound();
+    view.name = "all".to_owned();
+    if let Kind::Recorded(recorded) = &mut view.kind {
+        recorded.entity.clear();
+    }
+    let (entity, rows) = FeatureTable::new(Arc::new(view.clone()), vec![rows()]).unwrap().entities().next().unwrap();
+    let mut keys = store.0.borrow_mut();
+    keys.insert("skewless/view/all".to_owned(), view.to_json().unwrap().into_bytes());
+    keys.insert(format!("skewless/rows/all/{entity}"), codec::encode(&rows).unwrap());
+    drop(keys);
+    let ask = |entities: Value, as_of: Value| {
+        let body = json!({"features": ["all:flights"], "entities": entities, "as_of": as_of});
+        let (status, answer) = post(&store, "/get-online-features", &body);
+        assert_eq!(status, 200, "{answer}");
+        answer["results"].as_array().unwrap().last().unwrap()["values"].clone()
+    };
+    assert_eq!(ask(json!({}), Value::Null), json!([2]));
+    assert_eq!(ask(json!({}), json!(["2023-01-01T01:00:00Z", "2023-01-01T02:30:00Z"])), json!([0, 1]));
+    assert_eq!(ask(json!({"__dummy_id": [""]}), Value::Null), json!([2]));
+}
+
+#[test]
 fn an_on_demand_view_takes_its_inputs_from_the_request_and_from_other_views() {
     let body = json!({
         "features": ["clock", "inbound:last_delay"],
@@ -318,7 +342,7 @@ fn what_is_wrong_with_a_request_is_said_with_the_remedy() {
     refused(get, &json!({"features": ["inbound"], "entities": extra}), 400, "did you mean `tailnum`?");
     let uneven = json!({"tailnum": ["N1"], "x": [1, 2]});
     refused(get, &json!({"features": ["inbound"], "entities": uneven}), 400, "one value for each row");
-    refused(get, &json!({"features": ["inbound"], "entities": {}}), 400, "entities is empty");
+    refused(get, &json!({"features": ["inbound"], "entities": {}}), 400, "needs the entity `tailnum`");
     refused(get, &json!({"entities": tail}), 400, "features is missing");
     refused(get, &json!({"feature_service": "late", "entities": tail}), 400, "there are no feature services");
     refused(get, &json!({"features": ["inbound"], "entities": tail, "asof": "x"}), 400, "unknown field `asof`");
