@@ -9,8 +9,8 @@ use crate::suggest::did_you_mean;
 const ARGS: &[Arg] = &[
     Arg::new("value", Type::Float64OrText, "the value: a number, or a category"),
     IS_BASE,
-    Arg::option("bins", Type::Int64, "10", "how many bins numbers are put in, 2 to 1000"),
     Arg::option("smoothing", Type::Text, "'jeffreys'", "'jeffreys' or 'none': what to do where one side has no value"),
+    Arg::option("bins", Type::Int64, "10", "how many bins numbers are put in, 2 to 1000"),
 ];
 
 /// `psi(value, is_base)`: the index with its test.
@@ -138,12 +138,12 @@ enum Smoothing {
 type Cell = (u64, u64);
 
 fn psi(call: &Call<'_>) -> Result<Outcome, Error> {
-    let bins = match call.option(2) {
+    let bins = match call.option(3) {
         None => 10,
         Some(Value::Int64(bins)) if (2..=1_000).contains(&bins) => bins,
         Some(bins) => return Err(call.refuse(format!("`bins` is {bins}, but it has to be from 2 to 1000"))),
     };
-    let smoothing = match call.option(3) {
+    let smoothing = match call.option(2) {
         None => Smoothing::Jeffreys,
         Some(Value::Text(name)) => match name.to_lowercase().as_str() {
             "jeffreys" => Smoothing::Jeffreys,

@@ -78,16 +78,16 @@ fn psi_sees_a_column_go_missing() {
 #[test]
 fn psi_without_smoothing_is_infinite_where_a_cell_is_empty() {
     let mut rows: Vec<Vec<Value>> = [("a", true), ("a", false), ("b", false)]
-        .map(|(category, is_base)| vec![category.into(), is_base.into(), Value::Null, "none".into()])
+        .map(|(category, is_base)| vec![category.into(), is_base.into(), "none".into(), Value::Null])
         .into();
     assert_eq!(field("psi", &rows, "statistic"), Value::Float64(INF));
     assert_eq!(field("psi", &rows, "p_value"), Value::Float64(0.0));
     for row in &mut rows {
-        row[3] = "sometimes".into();
+        row[2] = "sometimes".into();
     }
     assert!(aggregate(find("psi").unwrap(), &rows).unwrap_err().to_string().contains("'jeffreys' or 'none'"));
     for row in &mut rows {
-        row[2] = 1_i64.into();
+        row[3] = 1_i64.into();
     }
     assert!(aggregate(find("psi").unwrap(), &rows).unwrap_err().to_string().contains("from 2 to 1000"));
 }

@@ -74,7 +74,7 @@ fn documentation(function: &dyn Function) -> Documentation {
 
 /// A refusal by the catalog while a query runs.
 fn refused(error: skewless_catalog::Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
+    DataFusionError::Execution(error.to_string())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion_common::{Result, ScalarValue, internal_err, plan_err};
+use datafusion_common::{DataFusionError, Result, ScalarValue, internal_err, plan_err};
 use datafusion_expr::{ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 use skewless_catalog::function::{Function, evaluate};
 use skewless_catalog::{Column, Type};
@@ -55,22 +55,22 @@ impl Scalar {
 
     /// Refuses constants that no value of the first argument would make right, before the query runs.
     fn check_constants(&self, constants: &[Option<&ScalarValue>]) -> Result<()> {
-        let Some((None, options)) = constants.split_first() else { return Ok(()) };
-        let (Some(options), Some(first)) =
-            (options.iter().copied().collect::<Option<Vec<_>>>(), self.function.args().first())
-        else {
+        let (Some((first, options)), Some(arg)) = (constants.split_first(), self.function.args().first()) else {
             return Ok(());
         };
-        let probe = match first.data_type {
-            Type::Float64 => ScalarValue::Float64(Some(0.0)),
-            Type::Text => ScalarValue::Utf8(Some(String::new())),
-            _ => return Ok(()),
+        let first = match (first, arg.data_type) {
+            (Some(constant), _) => (*constant).clone(),
+            (None, Type::Float64) => ScalarValue::Float64(Some(0.0)),
+            (None, Type::Text) => ScalarValue::Utf8(Some(String::new())),
+            (None, _) => return Ok(()),
         };
+        let Some(options) = options.iter().copied().collect::<Option<Vec<_>>>() else { return Ok(()) };
         let args: Vec<ColumnarValue> =
-            std::iter::once(probe).chain(options.into_iter().cloned()).map(ColumnarValue::Scalar).collect();
+            std::iter::once(first).chain(options.into_iter().cloned()).map(ColumnarValue::Scalar).collect();
         match self.evaluate(&args, 1) {
             Ok(_) => Ok(()),
-            Err(error) => plan_err!("{}", error.strip_backtrace().trim_start_matches("External error: ")),
+            Err(DataFusionError::Execution(message)) => plan_err!("{message}"),
+            Err(other) => Err(other),
         }
     }
 }

@@ -219,7 +219,7 @@ fn constants_that_nothing_makes_right_are_refused_when_planned() {
     let texts = ColumnarValue::Array(Arc::new(StringArray::from(vec!["a"])));
     let message = refusal("hash_bucket", &[texts, constant(0_i64)]);
     assert!(message.contains("there has to be at least 1 bucket"), "{message}");
-    assert!(plan(&scalar_function("standard_scaler"), &[constant(-1.0), floats([]), constant(-1.0)]).is_ok());
+    assert!(plan(&scalar_function("standard_scaler"), &[floats([Some(1.0)]), floats([]), constant(-1.0)]).is_ok());
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn null_in_a_list_is_an_error_and_a_null_list_is_null() {
 fn options_are_constants_and_checked() {
     let types = [DataType::Float64, DataType::Boolean];
     let psi = aggregate_function("psi_value");
-    let mut accumulator = accumulator(&psi, &types, &[ScalarValue::Int64(Some(1))]).unwrap();
+    let mut accumulator = accumulator(&psi, &types, &[ScalarValue::Null, ScalarValue::Int64(Some(1))]).unwrap();
     assert!(accumulator.evaluate().unwrap_err().to_string().contains("`bins` is 1"));
 }
 
