@@ -70,11 +70,10 @@ fn refuse(function: &dyn Function, arg: &Arg, got: String) -> Error {
 fn convert(function: &dyn Function, arg: &Arg, cell: &Cell) -> Result<Value, Error> {
     let value = match (arg.data_type, cell) {
         (_, Cell::Null) => Some(Value::Null),
-        (Type::Float64, cell) => cell.to_float().map(Value::Float64),
         (Type::Int64, cell) => cell.to_integer().map(Value::Int64),
         (Type::Boolean, Cell::Boolean(value)) => Some(Value::Boolean(*value)),
         (Type::Text | Type::Float64OrText, Cell::Text(text)) => Some(Value::Text(text.clone())),
-        (Type::Float64OrText, cell) => cell.to_float().map(Value::Float64),
+        (Type::Float64 | Type::Float64OrText, cell) => cell.to_float().map(Value::Float64),
         (Type::Timestamp, Cell::Date(millis)) => {
             let micros = Cell::Number(millis * 1e3).to_integer();
             micros.map(Value::Timestamp)

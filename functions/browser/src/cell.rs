@@ -58,9 +58,7 @@ impl Cell {
     pub fn to_integer(&self) -> Option<i64> {
         match self {
             Self::Integer(value) => Some(*value),
-            Self::Number(value) if value.abs() <= SAFE as f64 && (*value as i64) as f64 == *value => {
-                Some(*value as i64)
-            }
+            Self::Number(value) if value.abs() <= SAFE as f64 && value.fract() == 0.0 => Some(*value as i64),
             _ => None,
         }
     }

@@ -100,17 +100,6 @@ fn column(name: &str, cells: &[&Cell], data_type: DataType) -> Result<InputColum
     let first = cells.iter().find(|cell| ***cell != Cell::Null).map_or("null", |cell| kind(cell));
     let mixed =
         |row: usize, cell: &Cell| Error::Mixed { input: name.to_owned(), row, found: kind(cell), expected: first };
-    fn collect<T>(
-        cells: &[&Cell],
-        read: impl Fn(&Cell) -> Option<T>,
-        refuse: impl Fn(usize, &Cell) -> Error,
-    ) -> Result<Vec<Option<T>>, Error> {
-        let read = |(row, cell): (usize, &&Cell)| match cell {
-            Cell::Null => Ok(None),
-            cell => read(cell).map(Some).ok_or_else(|| refuse(row, cell)),
-        };
-        cells.iter().enumerate().map(read).collect()
-    }
     let boolean = |cell: &Cell| if let Cell::Boolean(value) = cell { Some(*value) } else { None };
     let text = |cell: &Cell| if let Cell::Text(value) = cell { Some(value.clone()) } else { None };
     let number = |cell: &Cell| if matches!(cell, Cell::Text(_)) && !reads_words { None } else { cell.to_float() };
@@ -127,6 +116,19 @@ fn column(name: &str, cells: &[&Cell], data_type: DataType) -> Result<InputColum
             expected: "a number, a string, a boolean or null",
         }),
     }
+}
+
+/// Each value as `read` gives it; null is none, and what `read` does not take is refused with its row.
+fn collect<T>(
+    cells: &[&Cell],
+    read: impl Fn(&Cell) -> Option<T>,
+    refuse: impl Fn(usize, &Cell) -> Error,
+) -> Result<Vec<Option<T>>, Error> {
+    let read = |(row, cell): (usize, &&Cell)| match cell {
+        Cell::Null => Ok(None),
+        cell => read(cell).map(Some).ok_or_else(|| refuse(row, cell)),
+    };
+    cells.iter().enumerate().map(read).collect()
 }
 
 fn cells(tensor: &Tensor) -> Vec<Cell> {
