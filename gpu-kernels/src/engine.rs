@@ -80,7 +80,7 @@ impl DenseEngine for WonnxEngine {
                     let twin = Twin::compile(graph, &piece.twin, &mut ports)?;
                     let program = Program::new(piece)
                         .map_err(|error| ModelError::Engine { engine: "gpu".to_owned(), reason: error.to_string() })?;
-                    Stage::Gpu(program, twin)
+                    Stage::Gpu(Box::new(program), twin)
                 }
                 Piece::Gpu(piece) => Stage::Cpu(Twin::compile(graph, &piece.twin, &mut ports)?),
                 Piece::Cpu(piece) => Stage::Cpu(Twin::compile(graph, &piece, &mut ports)?),
@@ -130,7 +130,7 @@ impl Twin {
 }
 
 enum Stage {
-    Gpu(Program, Twin),
+    Gpu(Box<Program>, Twin),
     Cpu(Twin),
 }
 

@@ -329,7 +329,7 @@ impl Walk<'_> {
 
     /// The columns that pad a matrix hold zeros, which must not become divisors.
     fn divisor(node: &NodeProto, columns: usize) -> Result<(), String> {
-        if node.op_type == "Div" && columns % piece::BLOCK != 0 {
+        if node.op_type == "Div" && !columns.is_multiple_of(piece::BLOCK) {
             return Err("it divides by a matrix that has to be padded".to_owned());
         }
         Ok(())

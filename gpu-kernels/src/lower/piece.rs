@@ -205,15 +205,15 @@ fn bias_after(steps: &[Step], at: usize, outputs: &[(String, String, usize)]) ->
     if outputs.iter().any(|(_, holder, _)| holder == output) {
         return None;
     }
-    let uses = |step: &Step| step.inputs.iter().any(|input| matches!(input, Operand::Value(name) if name == output));
-    let mut users = steps.iter().enumerate().filter(|(_, step)| uses(step));
-    let ((index, user), None) = (users.next()?, users.next()) else { return None };
-    let StepKind::Arithmetic { op } = &user.kind else { return None };
-    let row = match user.inputs.as_slice() {
-        [Operand::Value(_), Operand::Row(row)] | [Operand::Row(row), Operand::Value(_)] => row,
-        _ => return None,
+    let reads = |step: &Step| step.inputs.iter().any(|input| matches!(input, Operand::Value(name) if name == output));
+    let mut readers = steps.iter().enumerate().filter(|(_, step)| reads(step));
+    let ((index, addition), None) = (readers.next()?, readers.next()) else { return None };
+    let StepKind::Arithmetic { op } = &addition.kind else { return None };
+    let ([Operand::Value(_), Operand::Row(row)] | [Operand::Row(row), Operand::Value(_)]) = addition.inputs.as_slice()
+    else {
+        return None;
     };
-    (op == "Add").then(|| Bias { at: index, row: row.clone(), output: user.output.clone() })
+    (op == "Add").then(|| Bias { at: index, row: row.clone(), output: addition.output.clone() })
 }
 
 fn max_batch(steps: &[Step], widths: &HashMap<String, usize>) -> usize {

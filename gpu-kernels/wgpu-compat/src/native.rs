@@ -15,7 +15,7 @@ pub use wgpu29::{
 };
 
 /// How long one read-back may take before the device counts as hung.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// More faults than this say nothing that the first ones did not.
 const MAX_FAULTS: usize = 8;
@@ -206,6 +206,7 @@ pub struct Instance {
 
 impl Instance {
     /// Remembers the back ends of the descriptor.
+    #[expect(clippy::needless_pass_by_value, reason = "the signature of wgpu 0.16")]
     pub fn new(descriptor: InstanceDescriptor) -> Self {
         Self { backends: descriptor.backends }
     }
@@ -339,6 +340,7 @@ impl Device {
 
     /// Waits for the GPU, for two minutes at most, and runs the callbacks that have become due. True where nothing is
     /// left to do.
+    #[expect(clippy::needless_pass_by_value, reason = "the signature of wgpu 0.16")]
     pub fn poll(&self, maintain: Maintain) -> bool {
         if self.lost.load(Ordering::Acquire) {
             fault("the GPU device was lost; run the statement again on a fresh one".to_owned());
