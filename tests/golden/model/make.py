@@ -15,30 +15,54 @@ import onnxruntime
 import skl2onnx
 import sklearn
 from onnx import TensorProto, numpy_helper
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
+    IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingRegressor,
 )
+from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import (
+    BayesianRidge,
+    LinearRegression,
+    LogisticRegression,
+    Perceptron,
+    PoissonRegressor,
+    Ridge,
+    SGDClassifier,
+)
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     Binarizer,
+    KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
     Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
     RobustScaler,
     StandardScaler,
 )
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
@@ -242,7 +266,7 @@ columns(
 )
 
 
-def matrix(name, model, outcome, width=4, double=False, zipmap=True):
+def matrix(name, model, outcome, width=4, double=False, zipmap=True, count=ROWS):
     """One input for all features."""
     dtype = np.float64 if double else np.float32
     x = rng.normal(size=(400, width)).astype(dtype) * 3 + 1
@@ -252,7 +276,7 @@ def matrix(name, model, outcome, width=4, double=False, zipmap=True):
     options = {id(model): {"zipmap": False}} if not zipmap else None
     target = {"": 17, "ai.onnx.ml": 3}
     exported = to_onnx(model, initial_types=[("input", kind([None, width]))], options=options, target_opset=target)
-    rows = rng.normal(size=(ROWS, width)).astype(dtype) * 3 + 1
+    rows = rng.normal(size=(count, width)).astype(dtype) * 3 + 1
     if isinstance(model, HistGradientBoostingRegressor):
         rows[rng.random(rows.shape) < 0.15] = np.nan
     save(name, exported, {"input": rows})
@@ -277,6 +301,37 @@ matrix(
     make_pipeline(MinMaxScaler(), MaxAbsScaler(), Normalizer("l2"), Binarizer(threshold=0.3), LinearRegression()),
     smooth,
 )
+
+
+def thirds(x):
+    return np.digitize(x[:, 0], [0, 2])
+
+
+# Estimators whose exports are made of ONNX's own operators, in every mix.
+for name, model, outcome in [
+    ("ada_boost", AdaBoostClassifier(n_estimators=4, random_state=0), above),
+    ("bagging", BaggingClassifier(n_estimators=3, random_state=0), thirds),
+    ("bayesian_ridge", BayesianRidge(), smooth),
+    ("bins", make_pipeline(KBinsDiscretizer(4, encode="onehot-dense"), LogisticRegression()), above),
+    ("calibrated", CalibratedClassifierCV(LogisticRegression(), cv=2), above),
+    ("discriminant", LinearDiscriminantAnalysis(), thirds),
+    ("extra_trees", ExtraTreesRegressor(3, max_depth=4, random_state=0), smooth),
+    ("isolation_forest", IsolationForest(n_estimators=3, max_samples=32, random_state=0), thirds),
+    ("k_means", KMeans(3, random_state=0), thirds),
+    ("linear_svc", LinearSVC(random_state=0), thirds),
+    ("mlp_logistic", MLPClassifier(hidden_layer_sizes=(5,), activation="logistic", random_state=0), thirds),
+    ("naive_bayes", GaussianNB(), thirds),
+    ("one_vs_rest", OneVsRestClassifier(LogisticRegression()), thirds),
+    ("perceptron", Perceptron(random_state=0), thirds),
+    ("poisson", PoissonRegressor(), lambda x: np.exp(x[:, 0] / 4)),
+    ("polynomial", make_pipeline(PolynomialFeatures(2), LinearRegression()), smooth),
+    ("power_transformer", make_pipeline(PowerTransformer(), LinearRegression()), smooth),
+    ("principal_components", make_pipeline(PCA(2), LogisticRegression()), above),
+    ("selected", make_pipeline(SelectKBest(k=2), LogisticRegression()), above),
+    ("stochastic_gradient", SGDClassifier(loss="log_loss", random_state=0), thirds),
+    ("voting", VotingRegressor([("a", LinearRegression()), ("b", DecisionTreeRegressor(max_depth=3))]), smooth),
+]:
+    matrix(f"estimator_{name}", model, outcome, count=15)
 
 
 # Single ai.onnx.ml nodes, for what exports of scikit-learn do not reach.
@@ -339,9 +394,10 @@ def tree_regressor(name, targets, aggregate, transform, base, positive=False, do
             ids.append(target)
             trees.append(tree)
             nodes.append(node)
-            weights.append(float(rng.random() * 0.15 if positive else rng.normal()))
+            # Below 0.5 in sum, about which the approximation of PROBIT has no digits.
+            weights.append(float(rng.random() * 0.08 if positive else rng.normal()))
     if base:
-        attributes["base_values"] = [0.05 if positive else 0.25 * (place + 1) for place in range(targets)]
+        attributes["base_values"] = [0.02 if positive else 0.25 * (place + 1) for place in range(targets)]
     attributes["target_weights"] = weights
     if double:
         for key in ["nodes_values", "target_weights", "base_values"]:

@@ -50,7 +50,7 @@ fn error(error: crate::Error) -> String {
 }
 
 /// The shape of operands side by side, before the model runs.
-fn joined(left: Option<&Vec<Dim>>, right: Option<&Vec<Dim>>) -> Option<Vec<Dim>> {
+pub(super) fn joined(left: Option<&Vec<Dim>>, right: Option<&Vec<Dim>>) -> Option<Vec<Dim>> {
     let (left, right) = (left?, right?);
     let rank = left.len().max(right.len());
     let at = |shape: &[Dim], place: usize| {
@@ -66,7 +66,7 @@ fn joined(left: Option<&Vec<Dim>>, right: Option<&Vec<Dim>>) -> Option<Vec<Dim>>
 }
 
 /// The shape of operands side by side.
-fn broadcast(left: &[usize], right: &[usize]) -> Result<Vec<usize>, String> {
+pub(super) fn broadcast(left: &[usize], right: &[usize]) -> Result<Vec<usize>, String> {
     let rank = left.len().max(right.len());
     let at = |shape: &[usize], place: usize| {
         (place + shape.len()).checked_sub(rank).and_then(|place| shape.get(place)).copied().unwrap_or(1)
@@ -83,7 +83,7 @@ fn broadcast(left: &[usize], right: &[usize]) -> Result<Vec<usize>, String> {
 }
 
 /// Positions of an operand's values in the order of the result.
-fn positions(shape: &[usize], result: &[usize]) -> Vec<usize> {
+pub(super) fn positions(shape: &[usize], result: &[usize]) -> Vec<usize> {
     let skipped = result.len() - shape.len();
     let mut strides = vec![0; result.len()];
     let mut stride = 1;

@@ -55,7 +55,7 @@ pub(crate) fn probit(value: f32) -> f32 {
     let sign = if x < 0.0 { -1.0 } else { 1.0 };
     let log = libm::logf((1.0 - x) * (1.0 + x));
     let v = 2.0 / (PI * A) + 0.5 * log;
-    let inner = -v + libm::sqrtf(v * v - log / A);
+    let inner = -v + libm::sqrtf(v * v - 1.0 / A * log);
     std::f32::consts::SQRT_2 * sign * libm::sqrtf(inner)
 }
 

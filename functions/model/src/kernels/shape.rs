@@ -1,6 +1,7 @@
 //! Operators that move values and leave them as they are, for every element type: what surrounds the numeric part of a
 //! pipeline, and what can be done with text. Also the reductions, and casts.
 
+use super::elementwise::{broadcast, joined, positions};
 use super::encode::product;
 use super::scores::softmax;
 use super::{Built, Context, Fact, affordable, float32, input, kernel};
@@ -14,6 +15,8 @@ pub(super) const OPERATORS: &[&str] = &[
     "ArgMin",
     "Cast",
     "Concat",
+    "ConstantOfShape",
+    "Expand",
     "Flatten",
     "Gather",
     "Identity",
@@ -38,6 +41,8 @@ pub(super) fn build(context: &Context<'_>) -> Built {
         "ArgMin" => arg(context, |candidate, best| candidate < best),
         "Cast" => cast(context),
         "Concat" => concat(context),
+        "ConstantOfShape" => constant_of_shape(context),
+        "Expand" => expand(context),
         "Flatten" => flatten(context),
         "Gather" => gather(context),
         "Identity" => identity(context),
@@ -236,6 +241,62 @@ fn left_over(shape: &[Dim], taken: &[Dim]) -> Dim {
         (Some(all), Some(rest), Some(0)) if rest > 0 && all.is_multiple_of(rest) => Dim::Fixed(all / rest),
         _ => Dim::Unknown,
     }
+}
+
+/// The dimensions that an input of integers asks for, as far as they are known.
+fn asked(context: &Context<'_>, input: usize) -> Result<Option<Vec<Dim>>, String> {
+    if let Some(tensor) = context.constant(input) {
+        let known = |wanted: i64| usize::try_from(wanted).map_or(Dim::Unknown, Dim::Fixed);
+        return Ok(Some(integers(tensor)?.into_iter().map(known).collect()));
+    }
+    let rank = match context.fact(input)?.shape.as_deref() {
+        Some([Dim::Fixed(rank)]) if *rank <= 16 => Some(*rank),
+        _ => None,
+    };
+    Ok(rank.map(|rank| vec![Dim::Unknown; rank]))
+}
+
+/// A shape given as a tensor.
+fn given_shape(tensor: &Tensor) -> Result<Vec<usize>, String> {
+    let wanted = integers(tensor)?;
+    wanted
+        .iter()
+        .map(|wanted| usize::try_from(*wanted))
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("it asks for the shape {wanted:?}"))
+}
+
+/// Values by their positions.
+fn at<T: Clone>(data: &[T], places: impl Iterator<Item = usize>) -> Vec<T> {
+    places.filter_map(|place| data.get(place).cloned()).collect()
+}
+
+fn constant_of_shape(context: &Context<'_>) -> Built {
+    let value = match context.node.tensor("value")? {
+        Some(value) if value.len() == 1 => value,
+        Some(value) => return Err(format!("its value has {} elements and it takes one", value.len())),
+        None => Tensor::Float32(Array::vector(vec![0.0])),
+    };
+    Ok(kernel(Fact::new(value.data_type(), asked(context, 0)?), move |inputs| {
+        let shape = given_shape(input(inputs, 0)?)?;
+        let size = affordable(shape.iter().copied())?;
+        Ok(map_each!(&value, array => {
+            Array::new(shape, at(array.data(), std::iter::repeat_n(0, size))).map_err(error)?
+        }))
+    }))
+}
+
+fn expand(context: &Context<'_>) -> Built {
+    let fact = context.fact(0)?;
+    let shape = joined(fact.shape.as_ref(), asked(context, 1)?.as_ref());
+    Ok(kernel(Fact::new(fact.data_type, shape), |inputs| {
+        let tensor = input(inputs, 0)?;
+        let shape = broadcast(tensor.shape(), &given_shape(input(inputs, 1)?)?)?;
+        let places = positions(tensor.shape(), &shape);
+        Ok(map_each!(tensor, array => {
+            Array::new(shape, at(array.data(), places.iter().copied())).map_err(error)?
+        }))
+    }))
 }
 
 fn flatten(context: &Context<'_>) -> Built {
