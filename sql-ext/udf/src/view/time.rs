@@ -39,11 +39,12 @@ impl fmt::Display for Span {
             Self::Integer(n) => write!(f, "{n}"),
             Self::Unbounded => f.write_str("UNBOUNDED"),
             Self::Time(ns) => {
-                let units = [(86_400_000_000_000, "days"), (3_600_000_000_000, "hours"), (60_000_000_000, "minutes")];
-                let fine = [(1_000_000_000, "seconds"), (1_000_000, "milliseconds"), (1_000, "microseconds")];
-                for (size, name) in units.into_iter().chain(fine) {
+                let coarse = [(86_400_000_000_000, "day"), (3_600_000_000_000, "hour"), (60_000_000_000, "minute")];
+                let fine = [(1_000_000_000, "second"), (1_000_000, "millisecond"), (1_000, "microsecond")];
+                for (size, name) in coarse.into_iter().chain(fine) {
                     if *ns != 0 && ns % size == 0 {
-                        return write!(f, "INTERVAL '{} {name}'", ns / size);
+                        let count = ns / size;
+                        return write!(f, "INTERVAL '{count} {name}{}'", if count == 1 { "" } else { "s" });
                     }
                 }
                 write!(f, "INTERVAL '{ns} nanoseconds'")
