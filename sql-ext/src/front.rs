@@ -330,6 +330,9 @@ fn visit(ast: &mut impl VisitMut) -> DataFusionResult<()> {
 /// How deep an expression may be: `a OR b OR c` is two levels. Planning takes stack for each.
 const DEEPEST: usize = 500;
 
+/// How many joins one FROM may hold; each is planned inside the next one.
+const MOST_JOINS: usize = 100;
+
 /// Folds each join prefix that ends in `ASOF JOIN` into a nested join, which a `RelationPlanner` sees, and makes the
 /// tables that our FROM-functions name visible to DataFusion.
 ///
@@ -361,6 +364,12 @@ impl VisitorMut for Rewrite {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        let joins: usize = select.from.iter().map(|from| from.joins.len()).sum();
+        if joins > MOST_JOINS {
+            return ControlFlow::Break(plan_datafusion_err!(
+                "FROM holds {joins} joins, more than {MOST_JOINS}; join parts of it in CREATE TABLE … AS first"
+            ));
+        }
         select.from.iter_mut().for_each(fold);
         ControlFlow::Continue(())
     }
@@ -405,5 +414,20 @@ fn nothing() -> TableFactor {
         with_offset: false,
         with_offset_alias: None,
         with_ordinality: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Options, SkewlessContext};
+
+    #[tokio::test]
+    async fn statements_are_split_where_they_end_and_keep_their_place() {
+        let context = SkewlessContext::new(Options::default()).await.unwrap();
+        let text = "SELECT 'ä;' ; -- ;\n  ;; /* ; */ SELECT $$;$$, \"a;b\"\n FROM t;\n-- the end";
+        let statements = context.parse(text).unwrap();
+        let texts: Vec<&str> = statements.iter().map(super::Statement::text).collect();
+        assert_eq!(texts, ["SELECT 'ä;'", "SELECT $$;$$, \"a;b\"\n FROM t"]);
+        assert_eq!((statements[1].place.line, statements[1].place.column), (2, 14));
     }
 }

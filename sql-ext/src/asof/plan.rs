@@ -333,6 +333,7 @@ fn on_condition(
 fn key((left, right): (Expr, Expr), sides: &Sides<'_>) -> Result<(Expr, Expr)> {
     let (left_type, right_type) = (left.get_type(sides.left)?, right.get_type(sides.right)?);
     let common = comparison_coercion(&left_type, &right_type)
+        .map(|common| plain(&common))
         .filter(|common| !common.is_nested() && orderable(common))
         .ok_or_else(|| {
             plan_datafusion_err!(
