@@ -153,13 +153,8 @@ impl App {
             );
         }
         if let Some(error) = error {
-            match error.downcast_ref::<InstantiationError<Call>>() {
-                Some(failed) => {
-                    let cause = &failed.error;
-                    tracing::error!(request = call.number, component, error = ?cause, "cannot instantiate");
-                }
-                None => tracing::error!(request = call.number, component, ?error, "the component failed"),
-            }
+            let cause = error.downcast_ref::<InstantiationError<Call>>().map_or(&error, |failed| &*failed.error);
+            tracing::error!(request = call.number, component, error = ?cause, "the component failed");
         }
         problem(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -6,38 +6,42 @@ use tempfile::TempDir;
 
 use crate::manifest::{Component, Mount};
 
-/// Folders to open for a component: where they lie, and where the component sees them.
+/// The index of a mount, and what is wrong with it.
+type Fault = (usize, String);
+
+/// Where each folder lies, and where the component sees it.
+type Folders = Vec<(PathBuf, String)>;
+
+/// Folders to open for a component.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts {
-    pub(crate) folders: Vec<(PathBuf, String)>,
+    pub(crate) folders: Folders,
     /// Copies of single files and globs; removed with the app.
     _staging: Option<TempDir>,
 }
 
 impl Mounts {
     /// Whole folders are opened where they lie; as soon as files must be picked, everything is copied together, as
-    /// Spin does it. An error is the index of the mount and why.
-    pub(crate) fn prepare(component: &Component, root: &Path) -> Result<Self, (usize, String)> {
+    /// Spin does it.
+    pub(crate) fn prepare(component: &Component, root: &Path) -> Result<Self, Fault> {
         if component.files.is_empty() {
             return Ok(Self::default());
         }
         let root = root.canonicalize().map_err(|error| (0, format!("cannot resolve `{}`: {error}", root.display())))?;
-        match whole_folders(component, &root)? {
-            Some(folders) => Ok(Self { folders, _staging: None }),
-            None => {
-                let staging = tempfile::tempdir().map_err(|error| (0, format!("cannot make a folder: {error}")))?;
-                let exclude = Exclude::parse(&component.exclude_files).map_err(|reason| (0, reason))?;
-                for (index, mount) in component.files.iter().enumerate() {
-                    stage(mount, &root, staging.path(), &exclude).map_err(|reason| (index, reason))?;
-                }
-                Ok(Self { folders: vec![(staging.path().to_path_buf(), "/".to_owned())], _staging: Some(staging) })
-            }
+        if let Some(folders) = whole_folders(component, &root)? {
+            return Ok(Self { folders, _staging: None });
         }
+        let staging = tempfile::tempdir().map_err(|error| (0, format!("cannot make a folder: {error}")))?;
+        let exclude = Exclude::parse(&component.exclude_files).map_err(|reason| (0, reason))?;
+        for (index, mount) in component.files.iter().enumerate() {
+            stage(mount, &root, staging.path(), &exclude).map_err(|reason| (index, reason))?;
+        }
+        Ok(Self { folders: vec![(staging.path().to_path_buf(), "/".to_owned())], _staging: Some(staging) })
     }
 }
 
-fn whole_folders(component: &Component, root: &Path) -> Result<Option<Vec<(PathBuf, String)>>, (usize, String)> {
-    let mut folders: Vec<(PathBuf, String)> = Vec::new();
+fn whole_folders(component: &Component, root: &Path) -> Result<Option<Folders>, Fault> {
+    let mut folders = Folders::new();
     for (index, mount) in component.files.iter().enumerate() {
         let Mount::Placement { source, destination } = mount else { return Ok(None) };
         let source = resolve(root, source).map_err(|reason| (index, reason))?;
@@ -133,7 +137,7 @@ mod tests {
     use super::*;
     use crate::manifest::Manifest;
 
-    fn app(files: &str) -> (TempDir, Result<Mounts, (usize, String)>) {
+    fn app(files: &str) -> (TempDir, Result<Mounts, Fault>) {
         let folder = tempfile::tempdir().unwrap();
         for file in ["models/a.skew", "models/deep/b.skew", "static/x.js", "static/x.map", "one.txt"] {
             let path = folder.path().join(file);

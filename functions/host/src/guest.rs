@@ -176,16 +176,12 @@ impl WasiHttpHooks for Outbound {
         let call = self.call;
         Box::new(async move {
             let done: Io = Box::new(async { Ok(()) });
-            match inside {
-                Some(component) => {
-                    let app = app.ok_or(HttpError::DestinationUnavailable)?;
-                    Ok((app.chain(&component, request, call).await?, done))
-                }
-                None => {
-                    let (response, io) = default_send_request(request, options).await?;
-                    Ok((response.map(http_body_util::BodyExt::boxed_unsync), Box::new(io) as Io))
-                }
+            if let Some(component) = inside {
+                let app = app.ok_or(HttpError::DestinationUnavailable)?;
+                return Ok((app.chain(&component, request, call).await?, done));
             }
+            let (response, io) = default_send_request(request, options).await?;
+            Ok((response.map(http_body_util::BodyExt::boxed_unsync), Box::new(io) as Io))
         })
     }
 }

@@ -111,7 +111,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 16 << 20,
-            body_time: Duration::from_secs(60),
+            body_time: Duration::from_mins(1),
             header_bytes: 32 << 10,
             deadline: Duration::from_secs(30),
             memory: 1 << 30,

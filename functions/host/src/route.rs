@@ -1,5 +1,6 @@
 //! Routes of the HTTP trigger, matched as Spin matches them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// A route: literal segments, `:name` for one segment, `/...` at the end for any rest.
@@ -62,7 +63,7 @@ impl Router {
             }
             parsed.push((pattern, route));
         }
-        parsed.sort_by(|(left, _), (right, _)| right.rank().cmp(&left.rank()));
+        parsed.sort_by_key(|(pattern, _)| Reverse(pattern.rank()));
         Ok(Self { routes: parsed })
     }
 

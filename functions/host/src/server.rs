@@ -112,7 +112,7 @@ async fn answer(
             None => (None, unknown_route(app, &path)),
             Some(found) => {
                 let response = match receive(app, request, local).await {
-                    Err(refusal) => refusal,
+                    Err(Refusal(status, detail)) => problem(status, &detail),
                     Ok(mut request) => {
                         set_spin_headers(&mut request, &found, Some(client));
                         // What the client needed to send its body does not count.
@@ -137,23 +137,26 @@ fn unknown_route(app: &App, path: &str) -> Response<WasiBody> {
     problem(StatusCode::NOT_FOUND, &format!("no route matches {path:?}; the routes are {}", routes.join(", ")))
 }
 
-/// The request with an absolute address and its whole body, or a refusal.
+/// Why a request does not reach its component.
+struct Refusal(StatusCode, String);
+
+/// The request with an absolute address and its whole body.
 async fn receive(
     app: &App,
     request: Request<Incoming>,
     local: Option<SocketAddr>,
-) -> Result<Request<WasiBody>, Response<WasiBody>> {
+) -> Result<Request<WasiBody>, Refusal> {
     let limits = app.limits;
     let (mut parts, body) = request.into_parts();
     let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if fields > limits.header_bytes {
         let detail = format!("the header fields have {fields} bytes, over the limit of {}", limits.header_bytes);
-        return Err(problem(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &detail));
+        return Err(Refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
     }
     parts.uri = absolute(&parts, local)?;
     let too_large = || {
         let detail = format!("the request body is over the limit of {} bytes; send it in parts", limits.body);
-        problem(StatusCode::PAYLOAD_TOO_LARGE, &detail)
+        Refusal(StatusCode::PAYLOAD_TOO_LARGE, detail)
     };
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limits.body) && parts.headers.contains_key(header::EXPECT) {
@@ -164,11 +167,11 @@ async fn receive(
         Ok(Ok(Some(body))) => body,
         Ok(Ok(None)) => return Err(too_large()),
         Ok(Err(error)) => {
-            return Err(problem(StatusCode::BAD_REQUEST, &format!("the request body broke off: {error}")));
+            return Err(Refusal(StatusCode::BAD_REQUEST, format!("the request body broke off: {error}")));
         }
         Err(_) => {
             let detail = format!("the request body did not arrive within {:?}", limits.body_time);
-            return Err(problem(StatusCode::REQUEST_TIMEOUT, &detail));
+            return Err(Refusal(StatusCode::REQUEST_TIMEOUT, detail));
         }
     };
     Ok(Request::from_parts(parts, whole(body)))
@@ -193,12 +196,15 @@ async fn read(mut body: Incoming, limit: u64) -> Result<Option<Bytes>, hyper::Er
     Ok((length <= limit).then(|| bytes.freeze()))
 }
 
-fn absolute(parts: &http::request::Parts, local: Option<SocketAddr>) -> Result<Uri, Response<WasiBody>> {
+fn absolute(parts: &http::request::Parts, local: Option<SocketAddr>) -> Result<Uri, Refusal> {
     let named = parts.uri.authority().map(|authority| authority.as_str().to_owned());
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok().map(str::to_owned));
     let authority = named.or(host).or_else(|| local.map(|local| local.to_string())).unwrap_or_default();
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    Uri::builder().scheme("http").authority(authority).path_and_query(path).build().map_err(|error| {
-        problem(StatusCode::BAD_REQUEST, &format!("the Host header or the path is malformed: {error}"))
-    })
+    Uri::builder()
+        .scheme("http")
+        .authority(authority)
+        .path_and_query(path)
+        .build()
+        .map_err(|error| Refusal(StatusCode::BAD_REQUEST, format!("the Host header or the path is malformed: {error}")))
 }

@@ -39,15 +39,15 @@ fn write(folder: &Path, name: &str, text: &str) {
 /// An app with one component per name, routed at `/<name>/...`.
 fn app(components: &[(&str, &str)]) -> (tempfile::TempDir, Options) {
     let folder = tempfile::tempdir().unwrap();
-    let mut manifest = "spin_manifest_version = 2\napplication.name = \"test\"\n".to_owned();
+    let mut manifest = vec!["spin_manifest_version = 2\napplication.name = \"test\"".to_owned()];
     for (name, text) in components {
         write(folder.path(), &format!("{name}.wasm"), text);
-        manifest.push_str(&format!(
+        manifest.push(format!(
             "[[trigger.http]]\nroute = \"/{name}/...\"\ncomponent = \"{name}\"\n\
-             [component.{name}]\nsource = \"{name}.wasm\"\n"
+             [component.{name}]\nsource = \"{name}.wasm\""
         ));
     }
-    std::fs::write(folder.path().join("spin.toml"), manifest).unwrap();
+    std::fs::write(folder.path().join("spin.toml"), manifest.join("\n")).unwrap();
     let mut options = Options::new(folder.path().join("spin.toml"));
     options.listen = ([127, 0, 0, 1], 0).into();
     options.cache_dir = Some(folder.path().join("cache"));
