@@ -16,8 +16,7 @@
 //!
 //! Everything here is plain Rust over a [`KeyValue`] store; `component.rs` ties it to Spin.
 //!
-//! Two pushes for one entity that run at the same moment in two instances can lose one of them: the store has no
-//! transaction to offer.
+//! Two pushes for one entity that run at the same moment can lose one of them: the store has no transaction to offer.
 
 #[cfg(target_family = "wasm")]
 mod component;

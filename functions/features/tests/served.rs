@@ -177,11 +177,11 @@ async fn the_component_answers_the_bytes_of_the_native_look_up() {
         (response.status().as_u16(), response.bytes().await.unwrap().to_vec())
     };
     let map = Map(RefCell::new(entries()));
-    let server = Server::default();
+    let native = Server::default();
     let natively = |path: &str, body: &Value| {
         let body = body.to_string();
         let request = Request { method: "POST", path, content_type: None, body: body.as_bytes(), now: 0 };
-        let response = pollster::block_on(server.handle(&map, request));
+        let response = pollster::block_on(native.handle(&map, request));
         (response.status, response.body)
     };
 
@@ -206,12 +206,12 @@ async fn the_component_answers_the_bytes_of_the_native_look_up() {
         "as_of": as_of,
         "full_feature_names": true,
     });
-    let served = ask("/get-online-features", &body).await;
-    assert_eq!(served.0, 200, "{}", String::from_utf8_lossy(&served.1));
-    assert!(served == natively("/get-online-features", &body), "the bytes differ from the native ones");
+    let answered = ask("/get-online-features", &body).await;
+    assert_eq!(answered.0, 200, "{}", String::from_utf8_lossy(&answered.1));
+    assert!(answered == natively("/get-online-features", &body), "the bytes differ from the native ones");
 
     // The very bits of the look-up that training sets use, through JSON and back.
-    let answer: Value = serde_json::from_slice(&served.1).unwrap();
+    let answer: Value = serde_json::from_slice(&answered.1).unwrap();
     let keys: ArrayRef = Arc::new(StringArray::from(tails));
     let lookup = table().lookup(&[keys], &times).unwrap();
     let names: Vec<&str> =
@@ -237,15 +237,15 @@ async fn the_component_answers_the_bytes_of_the_native_look_up() {
         "departed": ["2023-01-02T00:00:00Z", "2023-01-02T00:00:00Z"],
         "minutes": [3.7, 0.0],
     }});
-    let served = ask("/push", &push).await;
-    assert_eq!(served, natively("/push", &push));
-    assert_eq!(served.0, 200, "{}", String::from_utf8_lossy(&served.1));
+    let answered = ask("/push", &push).await;
+    assert_eq!(answered, natively("/push", &push));
+    assert_eq!(answered.0, 200, "{}", String::from_utf8_lossy(&answered.1));
     let body = json!({
         "features": ["delays"], "entities": {"tailnum": ["N3", "N99"]}, "as_of": "2023-01-02T00:00:00Z",
     });
-    let served = ask("/get-online-features", &body).await;
-    assert!(served == natively("/get-online-features", &body), "the bytes differ after a push");
-    let answer: Value = serde_json::from_slice(&served.1).unwrap();
+    let answered = ask("/get-online-features", &body).await;
+    assert!(answered == natively("/get-online-features", &body), "the bytes differ after a push");
+    let answer: Value = serde_json::from_slice(&answered.1).unwrap();
     assert_eq!(answer["results"][1]["values"][1], "-Infinity");
 
     let (status, problem) =
