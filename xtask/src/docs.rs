@@ -37,7 +37,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<()> {
             stale.push(path);
         } else {
             std::fs::write(&file, wanted).with_context(|| format!("cannot write {path}"))?;
-            crate::shell::say(&format!("wrote {path}"));
+            crate::shell::say(format!("wrote {path}"));
         }
     }
     if stale.is_empty() {

@@ -87,3 +87,17 @@ fn sums_and_moments_are_exact_fractions_rounded_once() {
         assert_eq!(moments.var().map(f64::to_bits), var.map(f64::to_bits));
     }
 }
+
+#[test]
+fn every_example_survives_the_way_through_json() {
+    const PARITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/parity/functions.json");
+    let parity: Json = serde_json::from_str(&std::fs::read_to_string(PARITY).unwrap()).unwrap();
+    for entry in parity["functions"].as_array().unwrap() {
+        let function = find(entry["name"].as_str().unwrap()).unwrap();
+        for example in entry["examples"].as_array().unwrap() {
+            let rows: Vec<Vec<Json>> =
+                example["rows"].as_array().unwrap().iter().map(|row| row.as_array().unwrap().clone()).collect();
+            assert_eq!(json::call(function, &rows).unwrap(), example["returns"], "{}", function.name());
+        }
+    }
+}

@@ -43,11 +43,16 @@ impl Function for FeatureCross {
         call.map(|row| {
             let (Some(a), Some(b)) = (a.at(row), b.at(row)) else { return Ok(String::new()) };
             let mut crossed = String::with_capacity(a.len() + b.len() + 1);
-            for character in a.chars() {
-                if matches!(character, '_' | '\\') {
+            for part in a.split_inclusive(['_', '\\']) {
+                let (plain, special) = match part.as_bytes().last() {
+                    Some(b'_' | b'\\') => part.split_at(part.len() - 1),
+                    _ => (part, ""),
+                };
+                crossed.push_str(plain);
+                if !special.is_empty() {
                     crossed.push('\\');
+                    crossed.push_str(special);
                 }
-                crossed.push(character);
             }
             crossed.push('_');
             crossed.push_str(b);
