@@ -21,7 +21,8 @@ pub trait Session: Send + Sync {
     ///
     /// Takes one tensor per input of the signature, in order: `[n]` or `[n, 1]` for a scalar, `[n, width]` for a vector
     /// (what [`Signature::bind`](crate::Signature::bind) makes). Gives one per output, in order: `[n]` for a scalar,
-    /// `[n, width]` for a vector. No rows give no rows. A row's result does not depend on the other rows of its batch.
+    /// `[n, width]` for a vector. No rows give no rows. A row's result does not depend on the other rows of its batch,
+    /// but for the rounding of dense stages.
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error>;
 
     /// The stages that the model was split into and what runs each, one line a stage, for `EXPLAIN`.

@@ -248,14 +248,15 @@ fn bundles_survive_the_round_trip() {
 
 #[test]
 fn sessions_can_be_shared_between_threads() {
-    let golden = Golden::open("random_forest_three");
-    let session = CpuEngine.load(&golden.bundle).unwrap();
-    let tensors = golden.tensors();
-    let expected = bits(&session.run(&tensors).unwrap());
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| assert_eq!(bits(&session.run(&tensors).unwrap()), expected));
-        }
-    });
-    let _: &dyn Session = &*session;
+    for name in ["random_forest_three", "mlp_three"] {
+        let golden = Golden::open(name);
+        let session: std::sync::Arc<dyn Session> = CpuEngine.load(&golden.bundle).unwrap();
+        let tensors = golden.tensors();
+        let expected = bits(&session.run(&tensors).unwrap());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(bits(&session.run(&tensors).unwrap()), expected));
+            }
+        });
+    }
 }
