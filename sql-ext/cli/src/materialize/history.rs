@@ -84,7 +84,7 @@ impl Cutoff {
         // What counts at the cutoff is the last row known by then; a row before it can count no more, and only what
         // lies within a window's reach is still summed up.
         let counts = known.iter().rposition(|known| known.is_some_and(|known| known <= cutoff));
-        let within = events.iter().position(|event| event.is_none_or(|event| event >= cutoff - self.lookback));
+        let within = events.iter().position(|event| event.is_some_and(|event| event >= cutoff - self.lookback));
         let start = match (counts, within) {
             (Some(counts), Some(within)) => counts.min(within),
             (Some(counts), None) => counts,
