@@ -42,7 +42,7 @@ pub(super) async fn create(statement: CreateFeatureView, state: &SessionState, v
         }
     }
     let (kind, source) = match form {
-        Form::OnDemand { inputs } => (Kind::OnDemand(on_demand(inputs, *query)?), None),
+        Form::OnDemand { inputs } => (Kind::OnDemand(on_demand(inputs, &query)?), None),
         Form::Recorded { entity, timestamp, available_at, ttl, tie_break } => {
             let declared = Declared {
                 entity,
@@ -145,7 +145,7 @@ async fn recorded(declared: Declared, mut query: Query, state: &SessionState) ->
                     features.push(Feature { value: FeatureValue::Plain { column: name.clone() }, name, data_type });
                 }
             }
-            Item::Window(lifted) => features.push(window_feature(lifted, &schema, &declared, &body.rows)?),
+            Item::Window(call) => features.push(window_feature(call, &schema, &declared, &body.rows)?),
             Item::Column(_) | Item::Wildcard => {}
         }
     }
@@ -306,6 +306,21 @@ async fn pushable(query: &Query, state: &SessionState) -> Result<std::result::Re
 
 /// A SELECT over one table with at most a WHERE, or what it has more than that.
 fn simple_select(query: &Query) -> std::result::Result<(&Select, &TableFactor), &'static str> {
+    let select = plain_select(query)?;
+    match select.from.as_slice() {
+        [from] if from.joins.is_empty() => match &from.relation {
+            table @ TableFactor::Table { args: None, sample: None, .. } => Ok((select, table)),
+            TableFactor::NestedJoin { .. } => Err("its body has a join"),
+            _ => Err("its body reads a subquery or a function"),
+        },
+        [_] => Err("its body has a join"),
+        [] => Err("its body has no FROM"),
+        _ => Err("its body reads several tables"),
+    }
+}
+
+/// A query that is nothing but SELECT, FROM and WHERE, or what it has more than that.
+fn plain_select(query: &Query) -> std::result::Result<&Select, &'static str> {
     if query.with.is_some() {
         return Err("its body has a WITH clause");
     }
@@ -337,16 +352,7 @@ fn simple_select(query: &Query) -> std::result::Result<(&Select, &TableFactor), 
     if window::is_in(query) {
         return Err("its body has a window function with an order of its own");
     }
-    match select.from.as_slice() {
-        [from] if from.joins.is_empty() => match &from.relation {
-            table @ TableFactor::Table { args: None, sample: None, .. } => Ok((select, table)),
-            TableFactor::NestedJoin { .. } => Err("its body has a join"),
-            _ => Err("its body reads a subquery or a function"),
-        },
-        [_] => Err("its body has a join"),
-        [] => Err("its body has no FROM"),
-        _ => Err("its body reads several tables"),
-    }
+    Ok(select)
 }
 
 async fn plan_table(table: &TableFactor, state: &SessionState) -> Result<LogicalPlan> {
@@ -436,7 +442,7 @@ fn refuse_unrepeatable(plan: &LogicalPlan) -> Result<()> {
     .map(|_| ())
 }
 
-fn on_demand(inputs: Vec<(String, SqlDataType)>, query: Query) -> Result<OnDemand> {
+fn on_demand(inputs: Vec<(String, SqlDataType)>, query: &Query) -> Result<OnDemand> {
     let mut columns: Vec<ColumnType> = Vec::with_capacity(inputs.len());
     for (name, data_type) in inputs {
         if columns.iter().any(|column| column.name == name) {
@@ -454,11 +460,10 @@ fn on_demand(inputs: Vec<(String, SqlDataType)>, query: Query) -> Result<OnDeman
     }
     let schema = DFSchema::try_from(Schema::new(columns.iter().map(ColumnType::field).collect::<Vec<_>>()))?;
     let only = "a view ON DEMAND has a body of `SELECT expression AS name, …` over its inputs, without FROM";
-    let select = match query.body.as_ref() {
-        SetExpr::Select(select) if select.from.is_empty() && select.selection.is_none() && query.with.is_none() => {
-            select
-        }
-        _ => return plan_err!("{only}"),
+    let select = match plain_select(query) {
+        Ok(select) if select.from.is_empty() && select.selection.is_none() => select,
+        Ok(_) => return plan_err!("{only}"),
+        Err(reason) => return plan_err!("{only}, and {reason}"),
     };
     let mut features: Vec<OnDemandFeature> = Vec::with_capacity(select.projection.len());
     for item in &select.projection {

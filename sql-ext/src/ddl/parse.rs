@@ -34,6 +34,7 @@ pub(crate) struct CreateFeatureView {
 
 /// What stands between a feature view's name and its body.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each statement")]
 pub(crate) enum Form {
     Recorded {
         /// Empty for NO ENTITY.
@@ -217,7 +218,7 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<CreateModel
         open(parser, "OPTIONS (key 'value', …)")?;
         loop {
             let key = option_key(parser)?;
-            parser.consume_token(&Token::Eq);
+            let _optional = parser.consume_token(&Token::Eq);
             let value = option_value(parser)?;
             options.push((key.to_lowercase(), value));
             if !parser.consume_token(&Token::Comma) {
@@ -289,9 +290,10 @@ fn names(parser: &mut Parser<'_>, what: &str) -> Result<Vec<String>> {
 fn one(parser: &mut Parser<'_>, what: &str) -> Result<String> {
     let start = parser.peek_token();
     let mut names = names(parser, what)?;
-    match (names.pop(), names.is_empty()) {
-        (Some(name), true) => Ok(name),
-        _ => plan_err!("one column is expected, as in `{what}`{}", start.span.start),
+    if let (Some(name), true) = (names.pop(), names.is_empty()) {
+        Ok(name)
+    } else {
+        plan_err!("one column is expected, as in `{what}`{}", start.span.start)
     }
 }
 

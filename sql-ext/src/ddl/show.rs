@@ -55,8 +55,7 @@ fn recorded_rows(recorded: &Recorded) -> Vec<[Cell; 4]> {
     let column = |role: &str, name: &String| {
         let position = recorded.rows.iter().position(|column| &column.name == name);
         let data_type = position.and_then(|at| recorded.rows.get(at)).map(|column| column.data_type.0.to_string());
-        let definition =
-            recorded.push.as_ref().zip(position).and_then(|(push, at)| push.columns.get(at)).map(String::clone);
+        let definition = recorded.push.as_ref().zip(position).and_then(|(push, at)| push.columns.get(at)).cloned();
         [Some(role.to_owned()), Some(name.clone()), data_type, definition]
     };
     let mut rows: Vec<[Cell; 4]> = recorded.entity.iter().map(|name| column("entity", name)).collect();

@@ -180,6 +180,7 @@ async fn mistakes_are_named_with_the_remedy() {
          &["unknown function `summ`", "did you mean `sum`?"]),
         ("CREATE FEATURE VIEW v ON DEMAND (a INT) AS SELECT b AS x".into(), &["unknown column `b`"]),
         ("CREATE FEATURE VIEW v ON DEMAND (a INT) AS SELECT a FROM flights".into(), &["without FROM"]),
+        ("CREATE FEATURE VIEW v ON DEMAND (a INT) AS SELECT a LIMIT 1".into(), &["ORDER BY or LIMIT"]),
         ("CREATE FEATURE VIEW v ON DEMAND (a INT, a INT) AS SELECT a".into(), &["declared twice"]),
         ("CREATE FEATURE VIEW v ON DEMAND (a INT) AS SELECT a + 1".into(), &["give the column a name"]),
         ("DROP FEATURE VIEW v".into(), &["there is no feature view `v`", "CREATE FEATURE VIEW"]),

@@ -27,6 +27,7 @@ pub(super) struct Lifted {
 
 /// The SELECT list of a view's body in order: columns of the rows by name, and window aggregates.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each column of a SELECT list")]
 pub(super) enum Item {
     Column(String),
     Window(Lifted),
@@ -159,13 +160,15 @@ fn range(spec: &WindowSpec, text: &str) -> Result<Option<Expr>> {
     if !spec.partition_by.is_empty() {
         return plan_err!("`{text}` has PARTITION BY; a feature's windows are those of its entity, so leave it out");
     }
-    match &spec.window_frame {
-        Some(WindowFrame {
-            units: WindowFrameUnits::Range,
-            start_bound: WindowFrameBound::Preceding(range),
-            end_bound: None | Some(WindowFrameBound::CurrentRow),
-        }) => Ok(range.as_deref().cloned()),
-        _ => plan_err!("the window of `{text}` ends at the as-of time: write `OVER (RANGE INTERVAL '…' PRECEDING)`"),
+    if let Some(WindowFrame {
+        units: WindowFrameUnits::Range,
+        start_bound: WindowFrameBound::Preceding(range),
+        end_bound: None | Some(WindowFrameBound::CurrentRow),
+    }) = &spec.window_frame
+    {
+        Ok(range.as_deref().cloned())
+    } else {
+        plan_err!("the window of `{text}` ends at the as-of time: write `OVER (RANGE INTERVAL '…' PRECEDING)`")
     }
 }
 

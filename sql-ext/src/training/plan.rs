@@ -61,32 +61,29 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
             None => Arc::clone(definition),
             Some(names) => Arc::new(definition.select(names)?),
         };
-        let joined = match &view.source {
-            Some(source) => {
-                let keys = entity_keys(definition, &keys, &spine_columns)?;
-                check_time(definition, &timestamp, time_type)?;
-                inputs.push(source.clone());
-                if status {
-                    statuses.push(Arc::new(Field::new(format!("{prefix}__status"), DataType::Utf8, false)));
-                }
-                if witness {
-                    witnesses.extend(witness_fields(definition, &prefix));
-                }
-                Joined { view: Arc::clone(&selected), prefix: prefix.clone(), source: Some(inputs.len() - 1), keys }
+        let joined = if let Some(source) = &view.source {
+            let keys = entity_keys(definition, &keys, &spine_columns)?;
+            check_time(definition, &timestamp, time_type)?;
+            inputs.push(source.clone());
+            if status {
+                statuses.push(Arc::new(Field::new(format!("{prefix}__status"), DataType::Utf8, false)));
             }
-            None => {
-                if !keys.is_empty() {
-                    return plan_err!(
-                        "the feature view `{}` is ON DEMAND and has no key; its inputs are columns of the spine by name",
-                        definition.name
-                    );
-                }
-                let known = Spine { columns: &output };
-                for input in selected.input_fields() {
-                    known.find(input.name(), &format!("an input of the feature view `{}`", definition.name))?;
-                }
-                Joined { view: Arc::clone(&selected), prefix: prefix.clone(), source: None, keys: Vec::new() }
+            if witness {
+                witnesses.extend(witness_fields(definition, &prefix));
             }
+            Joined { view: Arc::clone(&selected), prefix: prefix.clone(), source: Some(inputs.len() - 1), keys }
+        } else {
+            if !keys.is_empty() {
+                return plan_err!(
+                    "the feature view `{}` is ON DEMAND and has no key; its inputs are columns of the spine by name",
+                    definition.name
+                );
+            }
+            let known = Spine { columns: &output };
+            for input in selected.input_fields() {
+                known.find(input.name(), &format!("an input of the feature view `{}`", definition.name))?;
+            }
+            Joined { view: Arc::clone(&selected), prefix: prefix.clone(), source: None, keys: Vec::new() }
         };
         output.extend(selected.feature_fields().into_iter().map(|field| {
             let name = format!("{prefix}__{}", field.name());
@@ -183,13 +180,15 @@ fn entity_keys(view: &FeatureView, given: &[(String, String)], spine: &Spine<'_>
             let key = field.name();
             let column = given.iter().find(|(k, _)| k == key).map_or(key, |(_, column)| column);
             let index = spine.find(column, &format!("the key `{key}` of the feature view `{}`", view.name)).map_err(
-                |error| match column == key {
-                    true => DataFusionError::Plan(format!(
+                |error| {
+                    if column != key {
+                        return error;
+                    }
+                    DataFusionError::Plan(format!(
                         "{}; where the spine calls it otherwise, write '{}({key} => column)'",
                         error.strip_backtrace().trim_start_matches("Error during planning: "),
                         view.name
-                    )),
-                    false => error,
+                    ))
                 },
             )?;
             let found = spine.columns.get(index).map_or(&DataType::Null, |field| field.data_type());

@@ -59,10 +59,10 @@ impl Sequential {
     }
 
     fn with_input(children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self::new(input))),
-            Err(_) => internal_err!("SequentialExec takes one input"),
-        }
+        let Ok([input]) = <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) else {
+            return internal_err!("SequentialExec takes one input");
+        };
+        Ok(Arc::new(Self::new(input)))
     }
 }
 

@@ -91,7 +91,7 @@ async fn features_are_chosen_renamed_and_joined_by_other_keys() {
     let names: Vec<_> = set.schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["n", "who", "at", "f__n10", "g__x", "twice__at2"]);
     assert_eq!(set.column(3).as_primitive::<Int64Type>().value(0), 2);
-    assert_eq!(set.column(4).as_primitive::<Float64Type>().value(0), 3.0);
+    assert_eq!(set.column(4).as_primitive::<Float64Type>().values()[..], [3.0]);
 }
 
 #[tokio::test]

@@ -117,9 +117,11 @@ pub fn constant(expr: &ast::Expr) -> Result<ScalarValue> {
     let planned = strip_alias(planner::plan(expr.clone(), &schema)?);
     refuse_unrepeatable(&planned)?;
     let simplifier = simplifier(&schema);
-    match simplify(&simplifier, text::normalize(simplifier.coerce(planned, &schema)?)?)? {
-        Expr::Literal(value, _) => Ok(value),
-        _ => plan_err!("`{expr}` is not a constant"),
+    let coerced = text::normalize(simplifier.coerce(planned, &schema)?)?;
+    if let Expr::Literal(value, _) = simplify(&simplifier, coerced)? {
+        Ok(value)
+    } else {
+        plan_err!("`{expr}` is not a constant")
     }
 }
 

@@ -236,9 +236,8 @@ impl Writer<'_> {
                 write!(self.out, "arrow_cast(NULL, {})", string(&null.data_type().to_string())).map_err(fmt_error)?;
             }
             other => {
-                let text = match other.cast_to(&DataType::Utf8)? {
-                    ScalarValue::Utf8(Some(text)) => text,
-                    _ => return plan_err!("the constant {other} of type {} cannot be written", other.data_type()),
+                let ScalarValue::Utf8(Some(text)) = other.cast_to(&DataType::Utf8)? else {
+                    return plan_err!("the constant {other} of type {} cannot be written", other.data_type());
                 };
                 let data_type = other.data_type();
                 match sql_type(&data_type) {

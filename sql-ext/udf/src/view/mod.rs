@@ -50,6 +50,7 @@ pub struct FeatureView {
 /// How a view's features come about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "a session holds a few views, each behind an Arc")]
 pub enum Kind {
     /// From rows that were recorded, looked up as of a time.
     Recorded(Recorded),

@@ -69,16 +69,18 @@ pub struct Lookup {
 
 impl FeatureTable {
     /// Indexes rows of a recorded view. Batches hold the view's row columns by name.
+    #[allow(clippy::needless_pass_by_value, reason = "the table takes the rows over; callers have no use for them")]
     pub fn new(view: Arc<FeatureView>, rows: Vec<RecordBatch>) -> Result<Self> {
-        Self::build(view, rows, None)
+        Self::build(view, &rows, None)
     }
 
     /// Like [`FeatureTable::new`], over the rows that were known at a time: what was not known by then does not exist.
+    #[allow(clippy::needless_pass_by_value, reason = "the table takes the rows over; callers have no use for them")]
     pub fn known_at(view: Arc<FeatureView>, rows: Vec<RecordBatch>, cutoff: &ScalarValue) -> Result<Self> {
-        Self::build(view, rows, Some(cutoff))
+        Self::build(view, &rows, Some(cutoff))
     }
 
-    fn build(view: Arc<FeatureView>, batches: Vec<RecordBatch>, cutoff: Option<&ScalarValue>) -> Result<Self> {
+    fn build(view: Arc<FeatureView>, batches: &[RecordBatch], cutoff: Option<&ScalarValue>) -> Result<Self> {
         let Some(recorded) = view.recorded() else {
             return plan_err!("the feature view `{}` is ON DEMAND and has no rows", view.name);
         };

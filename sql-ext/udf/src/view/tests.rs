@@ -157,6 +157,7 @@ fn pushed_source_rows_become_the_views_rows() -> Result<()> {
 
 #[test]
 fn each_status_has_its_cause() -> Result<()> {
+    use Status::{BeforeFirst, Expired, NoEntity, NotYetKnown, NullKey, NullTime, Ok as Fine};
     let rows = integer_rows(&[
         (Some(1), Some(10), Some(20), 0, Some(1.5)),
         (Some(1), Some(12), None, 0, Some(9.0)),
@@ -166,7 +167,6 @@ fn each_status_has_its_cause() -> Result<()> {
     let keys = ints(&[None, Some(1), Some(2), Some(1), Some(1), Some(1), Some(1), Some(1)]);
     let times = ints(&[Some(30), None, Some(30), Some(9), Some(19), Some(20), Some(25), Some(26)]);
     let found = table.lookup(&[keys], &times)?;
-    use Status::{BeforeFirst, Expired, NoEntity, NotYetKnown, NullKey, NullTime, Ok as Fine};
     assert_eq!(found.status, [NullKey, NullTime, NoEntity, BeforeFirst, NotYetKnown, Fine, Fine, Expired]);
     let x: Vec<_> = found.values[0].as_primitive::<Float64Type>().iter().collect();
     assert_eq!(x, [None, None, None, None, None, Some(1.5), Some(1.5), None]);
@@ -253,7 +253,7 @@ fn what_was_not_known_at_the_cutoff_does_not_exist() -> Result<()> {
     let keys = || ints(&[Some(1), Some(2)]);
     let late = at(8)?.lookup(&[keys()], &ints(&[Some(50), Some(50)]))?;
     assert_eq!(late.status, [Status::Ok, Status::NoEntity]);
-    assert_eq!(late.values[0].as_primitive::<Float64Type>().value(0), 1.0);
+    assert_eq!(late.values[0].as_primitive::<Float64Type>().values()[..1], [1.0]);
     let all = at(9)?.lookup(&[keys()], &ints(&[Some(50), Some(50)]))?;
     assert_eq!(all.values[0].as_primitive::<Float64Type>().values(), &[2.0, 3.0]);
     let stamp = ScalarValue::TimestampSecond(Some(1), None);
