@@ -19,9 +19,6 @@ use crate::store::{KeyValue, Views, plain, rows, shown};
 /// What Feast gives as the time of a value that has none; its client reads the field without looking at the status.
 const NO_TIME: &str = "1970-01-01T00:00:00Z";
 
-/// The entity that Feast's clients send for a view without a key.
-const DUMMY: &str = "__dummy_id";
-
 /// The separator of view and feature in a full name.
 const FULL: &str = "__";
 
@@ -76,12 +73,11 @@ struct Asked<'a, S: KeyValue> {
     rows: usize,
     as_of: Option<&'a Value>,
     now: i64,
-    /// Names in `entities` that some view has read.
-    used: HashSet<String>,
     answers: HashMap<String, Answer>,
 }
 
-/// Answers the request.
+/// Answers the request. What `entities` holds beyond what the views read is given back as it came: a caller may send
+/// the same row whatever it asks for, and a name that was mistyped leaves the right one missing, which is refused.
 pub(crate) async fn get<S: KeyValue>(
     store: &S,
     views: &Views,
@@ -99,16 +95,7 @@ pub(crate) async fn get<S: KeyValue>(
             times.len()
         )));
     }
-    let mut asked = Asked {
-        store,
-        views,
-        entities: &body.entities,
-        rows,
-        as_of,
-        now,
-        used: HashSet::new(),
-        answers: HashMap::new(),
-    };
+    let mut asked = Asked { store, views, entities: &body.entities, rows, as_of, now, answers: HashMap::new() };
     let wanted = wanted(&mut asked, body, limits).await?;
     let names = names(&wanted, &body.entities, body.full_feature_names)?;
     if rows.saturating_mul(names.len()) > limits.values {
@@ -120,16 +107,6 @@ pub(crate) async fn get<S: KeyValue>(
     }
     for wanted in &wanted {
         asked.answer(&wanted.view, 0).await?;
-    }
-    if let Some(unused) = body.entities.keys().find(|name| !asked.used.contains(*name)) {
-        let mut read: Vec<&str> = asked.used.iter().map(String::as_str).collect();
-        read.sort_unstable();
-        return Err(Problem::bad(format!(
-            "none of the features asked for reads the entity or input `{}`{}; they read {}",
-            shown(unused),
-            did_you_mean(unused, read.iter().copied()),
-            list(&read)
-        )));
     }
     render(&asked, &wanted, &names)
 }
@@ -253,10 +230,6 @@ impl<S: KeyValue> Asked<'_, S> {
         for field in &fields {
             let values = self.given(&view, field, "entity")?;
             keys.push(column(&format!("the entity `{}`", field.name()), values, field.data_type())?);
-            self.used.insert(field.name().clone());
-        }
-        if fields.is_empty() {
-            self.used.insert(DUMMY.to_owned());
         }
         let times = self.times(&view)?;
         // A key that the view's type cannot hold is no entity; the look-up says so.
@@ -285,9 +258,7 @@ impl<S: KeyValue> Asked<'_, S> {
                 array
             } else {
                 let values = self.given(&view, &field, "input")?;
-                let array = column(&format!("the input `{}`", field.name()), values, field.data_type())?;
-                self.used.insert(field.name().clone());
-                array
+                column(&format!("the input `{}`", field.name()), values, field.data_type())?
             };
             fields.push(Field::new(field.name(), array.data_type().clone(), true));
             columns.push(array);
