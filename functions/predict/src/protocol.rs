@@ -137,15 +137,12 @@ fn decode(segment: &str) -> String {
     let mut rest = segment.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         let hex = |at: usize| tail.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        match (byte, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(byte);
-                rest = tail;
-            }
+        if let (b'%', Some(high), Some(low)) = (byte, hex(0), hex(1)) {
+            bytes.push((high * 16 + low) as u8);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(byte);
+            rest = tail;
         }
     }
     String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
@@ -218,6 +215,10 @@ fn infer(name: &str, model: &Model, request: Request<'_>) -> Result<Response, Pr
     if request.body.len() > MAX_BODY {
         let (length, limit) = (request.body.len(), MAX_BODY);
         return Err(Problem::too_large(format!("the body has {length} bytes, over the limit of {limit}; split it")));
+    }
+    // Serde would take a list for a struct.
+    if !request.body.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::bad_request("the body is no JSON object; send {\"inputs\": [...]}"));
     }
     let InferRequest { id, inputs, outputs } = serde_json::from_slice(request.body)
         .map_err(|error| Problem::bad_request(format!("the body is no inference request: {error}")))?;

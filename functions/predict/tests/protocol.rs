@@ -53,7 +53,9 @@ fn tensor(name: &str, values: &Value) -> Value {
         Value::Array(row) => (json!([rows.len(), row.len()]), "FP64"),
         Value::String(_) => (json!([rows.len()]), "BYTES"),
         Value::Bool(_) => (json!([rows.len()]), "BOOL"),
-        Value::Number(number) if number.is_i64() => (json!([rows.len(), 1]), "INT64"),
+        Value::Number(_) if rows.iter().all(|value| value.is_i64() || value.is_null()) => {
+            (json!([rows.len(), 1]), "INT64")
+        }
         _ => (json!([rows.len()]), "FP64"),
     };
     json!({ "name": name, "shape": shape, "datatype": datatype, "data": values })
@@ -77,6 +79,7 @@ fn flat(value: &Value) -> Vec<Value> {
 fn close(left: &Value, right: &Value) -> bool {
     match (left.as_f64(), right.as_f64()) {
         (Some(left), Some(right)) => (left - right).abs() <= 1e-5 * right.abs().max(1.0),
+        _ if right.is_null() => left == "NaN",
         _ => left == right,
     }
 }
@@ -91,7 +94,9 @@ fn golden_models_answer_as_onnx_runtime_does() {
         assert_eq!((status, &answer["id"]), (200, &json!(model)), "{answer}");
         for output in answer["outputs"].as_array().unwrap() {
             let name = output["name"].as_str().unwrap();
-            let (given, wanted) = (flat(&output["data"]), flat(&expected[name]));
+            // Where scikit-learn and ONNX Runtime disagree, the golden file leaves the output out.
+            let Some(wanted) = expected.get(name) else { continue };
+            let (given, wanted) = (flat(&output["data"]), flat(wanted));
             assert_eq!(given.len(), wanted.len(), "{model} {name}");
             for (row, (given, wanted)) in given.iter().zip(&wanted).enumerate() {
                 assert!(close(given, wanted), "{model} {name} value {row}: {given}, not {wanted}");
@@ -120,13 +125,12 @@ fn outputs_are_the_sessions_own_bits() {
                     Width::Scalar => values,
                     Width::Vector(_) => values.iter().map(|row| row[column.place].clone()).collect(),
                 };
-                let column = if values.iter().any(Value::is_string) {
+                if values.iter().any(Value::is_string) {
                     let text = values.iter().map(|value| value.as_str().map(str::to_owned));
                     skewless_model::InputColumn::String(text.collect())
                 } else {
                     skewless_model::InputColumn::Float64(values.iter().map(float).collect())
-                };
-                column
+                }
             })
             .collect();
         let named: Vec<_> = signature.columns().iter().map(|column| column.name).zip(columns).collect();
@@ -161,8 +165,8 @@ fn tells_about_itself_and_its_models() {
     assert_eq!(model["inputs"][0], json!({ "name": "distance", "datatype": "FP32", "shape": [-1] }));
     assert_eq!(model["parameters"]["digest"].as_str().unwrap().len(), 64);
     let (_, model) = get(&format!("/v2/models/{VECTOR}/versions/1"));
-    assert_eq!(model["inputs"][0]["shape"], json!([-1, 3]));
-    assert_eq!(model["inputs"][0]["parameters"]["columns"].as_array().unwrap().len(), 3);
+    assert_eq!(model["inputs"][0]["shape"], json!([-1, 4]));
+    assert_eq!(model["inputs"][0]["parameters"]["columns"].as_array().unwrap().len(), 4);
     assert_eq!(get(&format!("/v2/models/{VECTOR}/ready")).1["ready"], true);
     assert_eq!(send("HEAD", "/v2/health/live", None, b"").0, 200);
 }
@@ -221,8 +225,7 @@ fn unknown_names_are_refused_with_the_nearest() {
         "{problem}"
     );
     assert_eq!(get(&format!("/v2/models/{SCALARS}/versions/2")).0, 404);
-    for path in ["/", "/v2/x", "/v2/models", "/v2/models/..%2f..%2fetc/infer", "/v2/models/%2e%2e", "/v2/models//infer"]
-    {
+    for path in ["/", "/v2/x", "/v2/models", "/v2/models/..%2f..%2fetc", "/v2/models/%2e%2e", "/v2/models//ready"] {
         assert_eq!(get(path).0, 404, "{path}");
     }
     let (mut request, _) = golden_request(SCALARS);
@@ -249,11 +252,11 @@ fn wrong_tensors_are_refused_by_name_reason_and_remedy() {
     });
     assert!(twice.contains("twice"), "{twice}");
     let text = edit(&|request| {
-        request["inputs"][0] = json!({ "name": "distance", "shape": [1], "datatype": "BYTES", "data": ["x"] })
+        request["inputs"][0] = json!({ "name": "distance", "shape": [1], "datatype": "BYTES", "data": ["x"] });
     });
     assert!(text.contains("`distance`"), "{text}");
     let rows = edit(&|request| {
-        request["inputs"][0] = json!({ "name": "distance", "shape": [1], "datatype": "FP64", "data": [1] })
+        request["inputs"][0] = json!({ "name": "distance", "shape": [1], "datatype": "FP64", "data": [1] });
     });
     assert!(rows.contains("rows"), "{rows}");
     let shape = edit(&|request| request["inputs"][0]["shape"] = json!([1]));
