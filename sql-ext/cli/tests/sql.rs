@@ -173,11 +173,20 @@ fn an_output_file_appears_only_when_everything_succeeded() {
     let twice = run("SELECT 1 AS a; SELECT 2 AS a", "rows.parquet", "parquet");
     assert_eq!(twice.status.code(), Some(1), "{}", stderr(&twice));
     assert!(!path.exists());
-    let written = run("SELECT 1 AS a, 'x' AS b", "rows.parquet", "parquet");
+    let text = "SELECT 1 AS a, 'x' AS b, arrow_cast(TIMESTAMP '2016-06-01 07:10:00', 'Timestamp(Second, None)') AS t";
+    let written = run(text, "rows.parquet", "parquet");
     assert!(written.status.success(), "{}", stderr(&written));
     assert_eq!(stdout(&written), "");
-    let read = skewless(folder.path(), &["sql", "--format", "ndjson", "-c", "SELECT * FROM 'rows.parquet'"]);
-    assert_eq!(stdout(&read), "{\"a\":1,\"b\":\"x\"}\n", "{}", stderr(&read));
+    let read = skewless(
+        folder.path(),
+        &["sql", "--format", "ndjson", "-c", "SELECT *, arrow_typeof(t) AS s FROM 'rows.parquet'"],
+    );
+    assert_eq!(
+        stdout(&read),
+        "{\"a\":1,\"b\":\"x\",\"t\":\"2016-06-01T07:10:00\",\"s\":\"Timestamp(ms)\"}\n",
+        "{}",
+        stderr(&read)
+    );
 }
 
 #[test]
