@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 pub use wgpu29::{
@@ -22,6 +22,14 @@ const MAX_FAULTS: usize = 8;
 
 thread_local! {
     static FAULTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// Read-backs of this thread that have not been answered.
+    static WAITING: RefCell<Vec<Weak<dyn Waiting>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A read-back that waits for its answer.
+trait Waiting {
+    /// Answers with an error, unless it has been answered.
+    fn fail(&self);
 }
 
 /// The adapter and device that the whole process shares.
@@ -351,13 +359,16 @@ impl Device {
             Maintain::Poll => wgpu29::PollType::Poll,
         };
         match self.inner.poll(how) {
-            Ok(status) => status.is_queue_empty(),
+            Ok(status) => {
+                WAITING.with_borrow_mut(|waiting| waiting.retain(|answer| answer.strong_count() > 0));
+                status.is_queue_empty()
+            }
             Err(error) => {
-                // Destroying the device is what makes it answer every read-back that still waits.
                 fault(format!("the GPU did not finish within {} seconds ({error})", DEADLINE.as_secs()));
                 self.lost.store(true, Ordering::Release);
-                self.inner.destroy();
-                let _ = self.inner.poll(wgpu29::PollType::Poll);
+                for waiting in WAITING.take().iter().filter_map(Weak::upgrade) {
+                    waiting.fail();
+                }
                 false
             }
         }
@@ -397,9 +408,11 @@ impl CommandEncoder {
 
 /// What wgpu 0.16 has in its module of the same name.
 pub mod util {
+    use std::sync::{Arc, Mutex, PoisonError, Weak};
+
     use super::{
         Adapter, Backends, Buffer, BufferAsyncError, BufferDescriptor, BufferSlice, BufferUsages, Device, Instance,
-        Label, Queue, Surface, faulty, shared,
+        Label, Queue, Surface, WAITING, Waiting, faulty, shared,
     };
 
     /// The back ends named by `WGPU_BACKEND`, or nothing where it is not set.
@@ -475,12 +488,14 @@ pub mod util {
             buffer: &BufferSlice<'_>,
             callback: impl FnOnce(Result<Self, BufferAsyncError>) + Send + 'static,
         ) {
-            let answer = Answer(Some(callback));
+            let answer = Arc::new(Answer(Mutex::new(Some(callback))));
             if faulty() {
                 return;
             }
+            let waiting: Weak<dyn Waiting> = Arc::downgrade(&answer) as _;
+            WAITING.with_borrow_mut(|all| all.push(waiting));
             wgpu29::util::DownloadBuffer::read_buffer(&device.inner, queue, buffer, move |read| {
-                answer.with(read.map(DownloadBuffer));
+                answer.give(read.map(DownloadBuffer));
             });
         }
     }
@@ -493,22 +508,27 @@ pub mod util {
         }
     }
 
-    /// A callback that answers with an error when it is dropped unused.
-    struct Answer<F: FnOnce(Result<DownloadBuffer, BufferAsyncError>)>(Option<F>);
+    /// A callback, called once: with an error when it is dropped before.
+    struct Answer<F: FnOnce(Result<DownloadBuffer, BufferAsyncError>)>(Mutex<Option<F>>);
 
     impl<F: FnOnce(Result<DownloadBuffer, BufferAsyncError>)> Answer<F> {
-        fn with(mut self, read: Result<DownloadBuffer, BufferAsyncError>) {
-            if let Some(callback) = self.0.take() {
+        fn give(&self, read: Result<DownloadBuffer, BufferAsyncError>) {
+            let callback = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(callback) = callback {
                 callback(read);
             }
         }
     }
 
+    impl<F: FnOnce(Result<DownloadBuffer, BufferAsyncError>)> Waiting for Answer<F> {
+        fn fail(&self) {
+            self.give(Err(BufferAsyncError));
+        }
+    }
+
     impl<F: FnOnce(Result<DownloadBuffer, BufferAsyncError>)> Drop for Answer<F> {
         fn drop(&mut self) {
-            if let Some(callback) = self.0.take() {
-                callback(Err(BufferAsyncError));
-            }
+            self.fail();
         }
     }
 }
