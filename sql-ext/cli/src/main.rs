@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         )
         .init();
     let outcome = match cli.command {
-        Command::Sql(args) => sql::run(args),
+        Command::Sql(args) => sql::run(&args),
         Command::Materialize(args) => materialize::run(&args),
         Command::Up(args) => up::run(&args),
         Command::Model(command) => model::run(command),

@@ -121,10 +121,10 @@ fn width(width: Width) -> String {
 fn input_text(input: &InputSpec) -> String {
     let mut text = format!("{} {}{}", input.name, input.data_type, width(input.width));
     if !input.columns.is_empty() {
-        text.push_str(&format!(" ({})", input.columns.join(", ")));
+        text.extend([" (", &input.columns.join(", "), ")"]);
     }
     if let Some(feature) = &input.feature {
-        text.push_str(&format!(" from {feature}"));
+        text.extend([" from ", feature]);
     }
     text
 }
@@ -137,7 +137,7 @@ fn output_text(output: &OutputSpec) -> String {
     };
     let mut text = format!("{} {}{} ({role})", output.name, output.data_type, width(output.width));
     if let Some(classes) = &output.classes {
-        text.push_str(&format!(" of {}", classes.names().join(", ")));
+        text.extend([" of ", &classes.names().join(", ")]);
     }
     text
 }

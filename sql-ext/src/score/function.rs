@@ -57,10 +57,12 @@ impl ScalarUDFImpl for Part {
         };
         let name = name.try_as_str().flatten().unwrap_or_default();
         match score.data_type() {
-            DataType::Struct(fields) => match fields.find(name) {
-                Some((_, field)) => Ok(Arc::clone(field)),
-                None => plan_err!("what ml_score answers has no field `{name}`"),
-            },
+            DataType::Struct(fields) => {
+                let Some((_, field)) = fields.find(name) else {
+                    return plan_err!("what ml_score answers has no field `{name}`");
+                };
+                Ok(Arc::clone(field))
+            }
             other => plan_err!("{} takes what ml_score answers, not {other}", self.name()),
         }
     }
@@ -71,10 +73,10 @@ impl ScalarUDFImpl for Part {
         };
         let score = score.to_array(args.number_rows)?;
         let column = score.as_struct_opt().zip(name.try_as_str().flatten());
-        match column.and_then(|(score, name)| score.column_by_name(name).cloned()) {
-            Some(column) => Ok(ColumnarValue::Array(column)),
-            None => exec_err!("what ml_score answers has no field {name}"),
-        }
+        let Some(column) = column.and_then(|(score, name)| score.column_by_name(name).cloned()) else {
+            return exec_err!("what ml_score answers has no field {name}");
+        };
+        Ok(ColumnarValue::Array(column))
     }
 }
 
@@ -119,16 +121,14 @@ impl Hash for ModelFunction {
 impl ModelFunction {
     /// The model that the first argument names.
     fn model(&self, name: Option<&ScalarValue>) -> Result<Arc<Model>> {
-        match name.and_then(|name| name.try_as_str().flatten()) {
-            Some(name) => self.models.get(name),
-            None => {
-                let example = self.models.names().into_iter().next().unwrap_or_else(|| "late".to_owned());
-                plan_err!(
-                    "the first argument of {0} is the name of a model as a text literal: {0}('{example}', …)",
-                    self.name()
-                )
-            }
+        if let Some(name) = name.and_then(|name| name.try_as_str().flatten()) {
+            return self.models.get(name);
         }
+        let example = self.models.names().into_iter().next().unwrap_or_else(|| "late".to_owned());
+        plan_err!(
+            "the first argument of {0} is the name of a model as a text literal: {0}('{example}', …)",
+            self.name()
+        )
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// How far back answers stay exact: `all`, `latest`, or a duration before the newest row, such as 90d or 18h
     #[arg(long, value_name = "all|latest|DURATION", default_value = "all")]
     history: History,
-    /// The SQLite file of the key-value store [default: .spin/sqlite_key_value.db beside the nearest spin.toml]
+    /// The SQLite file of the key-value store [default: `.spin/sqlite_key_value.db` beside the nearest spin.toml]
     #[arg(long, value_name = "PATH")]
     store: Option<PathBuf>,
     #[command(flatten)]

@@ -9,7 +9,6 @@ use arrow::record_batch::RecordBatch;
 use super::Rows;
 use super::cell::{Column, Style};
 
-#[derive(Default)]
 pub(super) struct Csv;
 
 impl Rows for Csv {

@@ -110,7 +110,7 @@ impl Sink {
             Format::Table => Box::new(table::Table::new(max_rows, colour)),
             Format::Json => Box::new(json::Json::array()),
             Format::Ndjson => Box::new(json::Json::lines()),
-            Format::Csv => Box::new(csv::Csv::default()),
+            Format::Csv => Box::new(csv::Csv),
             Format::Parquet => Box::new(parquet::Parquet::default()),
         };
         Ok(Self { format, rows, target: Target::open(path)?, results: 0 })

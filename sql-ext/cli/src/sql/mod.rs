@@ -42,7 +42,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the subcommand.
-pub(crate) fn run(args: Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.format == Format::Parquet && args.output.is_none() {
         return Err(Failure::Usage("--format parquet needs --output FILE: a Parquet file cannot go to stdout".into()));
     }
@@ -50,7 +50,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     if interactive && args.output.is_some() {
         return Err(Failure::Usage("--output needs --command or --file: the shell prints to the terminal".into()));
     }
-    let texts = if interactive { Vec::new() } else { texts(&args)? };
+    let texts = if interactive { Vec::new() } else { texts(args)? };
     let runtime = runtime()?;
     let context = runtime.block_on(args.context.open())?;
     if interactive {
