@@ -47,7 +47,8 @@ pub(crate) fn text(name: Option<&str>) -> Result<String> {
         let hint = did_you_mean(&lower, all.iter().map(|(name, _)| name.as_str()));
         bail!("the catalog has no function `{name}`{hint}; `skewless functions` lists them");
     };
-    writeln!(text, "{}\n\n{}.\n", signature(*function), function.short())?;
+    let end = if function.short().ends_with(['.', '?']) { "" } else { "." };
+    writeln!(text, "{}\n\n{}{end}\n", signature(*function), function.short())?;
     for arg in function.args() {
         let default = arg.default.map(|default| format!(" (default {default})")).unwrap_or_default();
         writeln!(text, "  {:<12} {} {}{default}", arg.name, arg.data_type, arg.about)?;

@@ -151,3 +151,20 @@ fn functions_lists_the_catalog() {
     let one = stdout(&skewless(folder.path(), &["functions", "ml_standard_scaler"]));
     assert!(one.starts_with("standard_scaler("), "{one}");
 }
+
+#[test]
+fn a_gpu_gives_the_numbers_of_the_processor() {
+    let folder = bundles();
+    std::fs::copy(golden("two.onnx"), folder.path().join("two.onnx")).unwrap();
+    let text =
+        "CREATE MODEL two FROM 'two.onnx'; SELECT ml_predict('two', x, 3) AS s FROM generate_series(1, 3) AS t(x)";
+    let run = |device| skewless(folder.path(), &["sql", "--device", device, "--format", "ndjson", "-c", text]);
+    let gpu = run("gpu");
+    if gpu.status.success() {
+        assert_eq!(stdout(&gpu), stdout(&run("cpu")));
+    } else {
+        // A machine without an adapter is told so, and what to do.
+        assert!(stderr(&gpu).contains("adapter"), "{}", stderr(&gpu));
+        assert!(stderr(&gpu).contains("device 'cpu'"), "{}", stderr(&gpu));
+    }
+}
