@@ -94,9 +94,7 @@ impl ModelRegistry {
         let model = name.clone();
         // Compiling a graph, and opening an adapter the more so, takes long for an async task.
         let model = tokio::task::spawn_blocking(move || {
-            let engine = registry.engine(device).map_err(|reason| {
-                plan_datafusion_err!("model `{model}`: {reason}; OPTIONS (device 'cpu') runs it on the processor")
-            })?;
+            let engine = registry.engine(device).map_err(|reason| plan_datafusion_err!("model `{model}`: {reason}"))?;
             Model::load(model, location, device, &bundle, engine.as_ref())
         })
         .await
