@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{DFSchema, DataFusionError, Result, plan_err};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use skewless_catalog::suggest::did_you_mean;
@@ -36,7 +36,7 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
     let references = arguments.strings("features")?;
     let status = arguments.boolean("status", false)?;
     let witness = arguments.boolean("witness", false)?;
-    let known_at = arguments.scalar("known_at", context)?;
+    let known_at = arguments.scalar("known_at", context)?.map(instant).transpose()?;
 
     let columns: Vec<FieldRef> = spine.schema().fields().iter().map(Arc::clone).collect();
     let spine_columns = Spine { columns: &columns };
@@ -63,7 +63,10 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
         };
         let joined = if let Some(source) = &view.source {
             let keys = entity_keys(definition, &keys, &spine_columns)?;
-            check_time(definition, &timestamp, time_type)?;
+            check_time(definition, "the as-of time", &timestamp, time_type)?;
+            if let Some(cutoff) = &known_at {
+                check_time(definition, "the argument", "known_at", &cutoff.data_type())?;
+            }
             inputs.push(source.clone());
             if status {
                 statuses.push(Arc::new(Field::new(format!("{prefix}__status"), DataType::Utf8, false)));
@@ -205,10 +208,22 @@ fn entity_keys(view: &FeatureView, given: &[(String, String)], spine: &Spine<'_>
         .collect()
 }
 
-fn check_time(view: &FeatureView, name: &str, time: &DataType) -> Result<()> {
+/// A text is read as an instant.
+fn instant(value: ScalarValue) -> Result<ScalarValue> {
+    if value.data_type().is_string() {
+        return value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)).map_err(|_| {
+            plan_datafusion_err!(
+                "ml_training_set: argument `known_at` takes a time, TIMESTAMP '2024-05-01 12:00:00', not {value}"
+            )
+        });
+    }
+    Ok(value)
+}
+
+fn check_time(view: &FeatureView, what: &str, name: &str, time: &DataType) -> Result<()> {
     match view.timestamp_field() {
         Some(event) if !times_compatible(time, event.data_type()) => plan_err!(
-            "the as-of time `{name}` is {} ({time}) and the time `{}` of the feature view `{}` is {} ({}); cast one to \
+            "{what} `{name}` is {} ({time}) and the time `{}` of the feature view `{}` is {} ({}); cast one to \
              the other",
             time_name(time),
             event.name(),

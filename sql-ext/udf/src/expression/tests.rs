@@ -194,6 +194,18 @@ fn an_aggregate_call_is_taken_apart() -> Result<()> {
 }
 
 #[test]
+fn a_long_chain_does_not_nest() -> Result<()> {
+    let sum = (0..150).map(|i| format!("a * {i}.5")).collect::<Vec<_>>().join(" + ");
+    let or = (0..150).map(|i| format!("(i = {i} AND s = 'x{i}' AND a > {i}.5)")).collect::<Vec<_>>().join(" OR ");
+    for sql in [sum, or] {
+        let once = canonical_of(&sql)?;
+        assert_eq!(canonical_of(&once.sql)?, once);
+        assert!(!once.sql.contains("(((("), "{}", once.sql);
+    }
+    Ok(())
+}
+
+#[test]
 fn trailing_text_is_refused() {
     assert!(parse("a b c").is_err());
     assert!(parse("").is_err());

@@ -111,11 +111,9 @@ impl Writer<'_> {
             Expr::Column(column) => self.put(&identifier(&column.name)),
             Expr::Literal(value, _) => self.literal(value)?,
             Expr::Alias(alias) => self.expr(&alias.expr)?,
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            Expr::BinaryExpr(binary) => {
                 self.put("(");
-                self.expr(left)?;
-                write!(self.out, " {} ", operator(*op)?).map_err(fmt_error)?;
-                self.expr(right)?;
+                self.chain(binary)?;
                 self.put(")");
             }
             Expr::Not(inner) => {
@@ -181,6 +179,29 @@ impl Writer<'_> {
                 self.put(")");
             }
             other => return plan_err!("`{other}` is not a scalar expression over columns"),
+        }
+        Ok(())
+    }
+
+    /// `a + b + c` without inner parentheses: a long chain must not nest as deep as it is long, and SQL reads operators
+    /// of one kind from the left.
+    fn chain(&mut self, binary: &BinaryExpr) -> Result<()> {
+        let BinaryExpr { op, .. } = binary;
+        let chains = matches!(op, Operator::Plus | Operator::Multiply | Operator::And | Operator::Or);
+        let mut rest = vec![];
+        let mut first = binary;
+        while chains
+            && let Expr::BinaryExpr(left) = first.left.as_ref()
+            && left.op == *op
+        {
+            rest.push(first.right.as_ref());
+            first = left;
+        }
+        self.expr(&first.left)?;
+        rest.push(&first.right);
+        for operand in rest.into_iter().rev() {
+            write!(self.out, " {} ", operator(*op)?).map_err(fmt_error)?;
+            self.expr(operand)?;
         }
         Ok(())
     }

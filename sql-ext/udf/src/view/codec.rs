@@ -1,18 +1,17 @@
 //! Rows as bytes: an uncompressed Arrow IPC stream, as the online store keeps them.
 
 use std::io::Cursor;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::concat_batches;
-use arrow::datatypes::DataType;
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::compute::{concat_batches, take};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use arrow::row::{RowConverter, SortField};
 use datafusion_common::{DataFusionError, Result};
 
-/// Writes the rows.
+/// Writes the rows; equal rows give equal bytes.
 pub fn encode(rows: &RecordBatch) -> Result<Vec<u8>> {
-    let rows = RecordBatch::try_new(rows.schema(), rows.columns().iter().map(compact).collect())?;
+    let rows = compact(rows)?;
     let mut out = Vec::new();
     let mut writer = StreamWriter::try_new(&mut out, &rows.schema())?;
     writer.write(&rows)?;
@@ -21,13 +20,19 @@ pub fn encode(rows: &RecordBatch) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// A view array without the bytes of the other rows that it was cut from, which IPC would write along.
-fn compact(array: &ArrayRef) -> ArrayRef {
-    match array.data_type() {
-        DataType::Utf8View => Arc::new(array.as_string_view().gc()),
-        DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
-        _ => Arc::clone(array),
-    }
+/// The rows in buffers of their own: a slice shares those of all the rows that it was cut from, and IPC would write
+/// bytes of the others along.
+fn compact(rows: &RecordBatch) -> Result<RecordBatch> {
+    let fields: Vec<SortField> = rows.columns().iter().map(|c| SortField::new(c.data_type().clone())).collect();
+    let columns = if fields.is_empty() || !RowConverter::supports_fields(&fields) {
+        let all: UInt64Array = (0..rows.num_rows() as u64).collect();
+        rows.columns().iter().map(|column| take(column, &all, None)).collect::<Result<Vec<_>, _>>()?
+    } else {
+        let converter = RowConverter::new(fields)?;
+        converter.convert_rows(&converter.convert_columns(rows.columns())?)?
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(rows.schema(), columns, &options)?)
 }
 
 /// Reads rows that [`encode`] wrote.
@@ -43,7 +48,9 @@ pub fn decode(bytes: &[u8]) -> Result<RecordBatch> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::StringViewArray;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringViewArray};
 
     use super::*;
 

@@ -320,6 +320,47 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
+    fn an_entitys_rows_stored_in_two_pushes_answer_as_the_whole_table(
+        rows in random_rows(),
+        ttl in prop::option::of(0_i64..10),
+        range in 0_i64..20,
+        cut in 0_usize..30,
+    ) {
+        let view = Arc::new(integers(ttl, range));
+        let table = |rows| FeatureTable::new(Arc::clone(&view), rows).expect("rows of the view");
+        let whole = table(vec![integer_rows(&rows)]);
+        // The online store: for each entity the bytes of its rows, merged at each push.
+        let mut store: std::collections::BTreeMap<String, Vec<u8>> = std::collections::BTreeMap::new();
+        let (early, late) = rows.split_at(cut.min(rows.len()));
+        for push in [early, late] {
+            for (key, new) in table(vec![integer_rows(push)]).entities() {
+                let old = store.get(&key).map(|bytes| codec::decode(bytes).expect("stored rows"));
+                let merged = table(old.into_iter().chain([new]).collect());
+                for (same, rows) in merged.entities() {
+                    prop_assert_eq!(&same, &key);
+                    store.insert(same, codec::encode(&rows).expect("rows"));
+                }
+            }
+        }
+        for (key, rows) in whole.entities() {
+            prop_assert_eq!(store.get(&key), Some(&codec::encode(&rows).expect("rows")));
+        }
+        for key in 0..4_i64 {
+            let keys = ints(&[Some(key)]);
+            let stored = entity_key(std::slice::from_ref(&keys), 0).and_then(|text| store.get(&text).cloned());
+            let online = table(stored.map(|bytes| codec::decode(&bytes).expect("stored rows")).into_iter().collect());
+            for t in -1..17 {
+                let offline = whole.lookup(std::slice::from_ref(&keys), &ints(&[Some(t)])).expect("a look-up");
+                let online = online.lookup(std::slice::from_ref(&keys), &ints(&[Some(t)])).expect("a look-up");
+                prop_assert_eq!(online.status, offline.status);
+                for (online, offline) in online.values.iter().zip(&offline.values) {
+                    prop_assert_eq!(online.to_data(), offline.to_data());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_table_equals_the_rule_in_any_input_order(
         rows in random_rows(),
         ttl in prop::option::of(0_i64..10),
