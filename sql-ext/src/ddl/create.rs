@@ -272,6 +272,7 @@ async fn pushable(query: &Query, state: &SessionState) -> Result<std::result::Re
         Err(reason) => return Ok(Err(reason.to_owned())),
     };
     let table = plan_table(table, state).await?;
+    refuse_unrepeatable(&table)?;
     // Files may hold encoded columns; rows, pushed ones included, hold plain ones.
     let fields = table
         .schema()

@@ -162,6 +162,10 @@ async fn mistakes_are_named_with_the_remedy() {
         (format!("{HEAD} AS SELECT tailnum, departed, delay FROM flight"), &["flight"]),
         (format!("{HEAD} AS SELECT tailnum, departed, now() AS x FROM flights"), &["now", "as-of time"]),
         (format!("{HEAD} AS SELECT tailnum, departed, random() AS x FROM flights JOIN (SELECT 1) ON true"), &["random"]),
+        (
+            format!("CREATE VIEW live AS SELECT *, now() AS asked FROM flights; {HEAD} AS SELECT tailnum, departed, delay FROM live"),
+            &["now", "as-of time"],
+        ),
         (format!("{HEAD} AS SELECT tailnum, departed, delay, delay FROM flights"), &["two columns named `delay`"]),
         (format!("{HEAD} AS SELECT tailnum, departed, delay + 1 FROM flights"), &["give the column a name"]),
         (format!("{HEAD} AS SELECT tailnum, departed, sum(delay) OVER (RANGE INTERVAL '1 day' PRECEDING) FROM flights"),

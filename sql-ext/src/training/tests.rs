@@ -251,6 +251,44 @@ async fn a_training_set_is_a_relation_like_any_other() {
     assert_eq!((empty.num_rows(), empty.num_columns()), (0, 6));
 }
 
+#[tokio::test]
+async fn windows_work_over_bodies_that_group_and_join() {
+    let context = context(3, 4).await;
+    let set = query(
+        &context,
+        &format!(
+            "{SETUP}
+             CREATE FEATURE VIEW g ENTITY (k) TIMESTAMP (event) AS
+               SELECT e.k, e.event, count(*) AS rows_then, sum(max(e.x)) OVER (RANGE 100 PRECEDING) AS peaks
+               FROM events e JOIN spine s ON e.k = s.k WHERE s.n = 0 GROUP BY e.k, e.event;
+             SELECT * FROM ml_training_set(spine => (SELECT 'a' AS k, 20 AS at), timestamp => 'at', features => ['g'])"
+        ),
+    )
+    .await
+    .expect("a training set");
+    assert_eq!(set.column(2).as_primitive::<Int64Type>().values()[..], [2]);
+    assert_eq!(set.column(3).as_primitive::<Float64Type>().values()[..], [4.0]);
+}
+
+#[tokio::test]
+async fn instants_of_any_unit_and_zone_compare_as_instants() {
+    let context = context(3, 4).await;
+    let set = query(
+        &context,
+        "CREATE TABLE e AS SELECT 1 AS k, arrow_cast('2023-07-01T12:00:00', 'Timestamp(ms)') AS event, 1.5 AS x;
+         CREATE FEATURE VIEW v ENTITY (k) TIMESTAMP (event) TTL INTERVAL '1 hour' AS SELECT * FROM e;
+         SELECT v__status FROM ml_training_set(
+           spine => (SELECT 1 AS k, arrow_cast(t, 'Timestamp(s, \"America/Los_Angeles\")') AS at
+                     FROM (VALUES ('2023-07-01T04:59:59'), ('2023-07-01T05:00:00'), ('2023-07-01T06:00:00'),
+                                  ('2023-07-01T06:00:01')) AS t(t)),
+           timestamp => 'at', features => ['v'], status => true)",
+    )
+    .await
+    .expect("a training set");
+    let status: Vec<_> = set.column(0).as_string::<i32>().iter().flatten().collect();
+    assert_eq!(status, ["before_first", "ok", "ok", "expired"]);
+}
+
 type EventRow = (Option<i64>, Option<i64>, Option<i64>, i64, Option<i64>);
 type SpineRow = (Option<i64>, Option<i64>);
 
