@@ -85,7 +85,7 @@ window("airline", ["carrier", "origin"], [
 ])
 
 wave = lambda f, x, period: f"{f}(2 * pi() * ({x}) / {period})"
-hour = "(epoch(s.scheduled) % 86400) / 3600.0"
+hour = "hour(s.scheduled)"
 db.sql(f"""
 CREATE TABLE training AS
 SELECT s.* EXCLUDE (n),

@@ -1,7 +1,7 @@
 //! Runs the page in Chromium over the sampled flights: the models in WebAssembly, and the catalog's functions.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
@@ -58,17 +58,16 @@ async fn score(
         .collect::<Result<Vec<_>>>()?;
     let (request, answer) = (output.join(format!("page-{model}.json")), output.join(format!("page-{model}-out.json")));
     std::fs::write(&request, serde_json::to_vec(&json!({"model": model, "rows": rows, "functions": calls}))?)?;
-    let status = tokio::process::Command::new("node")
-        .arg(root.join("tests/browser/score.mjs"))
-        .args(["--url", &format!("{url}/")])
-        .arg("--input")
+    let mut node = Command::new("node");
+    node.arg(root.join("tests/browser/score.mjs"))
+        .args(["--url", &format!("{url}/"), "--input"])
         .arg(&request)
         .arg("--output")
         .arg(&answer)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .await
+        .stdout(Stdio::null());
+    let status = tokio::task::spawn_blocking(move || node.status())
+        .await?
         .context("node cannot be started: run `cargo xtask setup`, or the demo with --no-browser")?;
     if !status.success() {
         bail!("the page did not answer: tests/browser/score.mjs ended with {status}");

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use skewless_sql::{Device, Options, Project, SkewlessContext};
+use skewless_sql::{Options, Project, SkewlessContext};
 
 use crate::Failure;
 use crate::context::runtime;

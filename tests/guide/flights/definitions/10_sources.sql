@@ -23,7 +23,7 @@ FROM (
                     arrow_try_cast(local - INTERVAL '1 hour', 'Timestamp(Second, Some("America/Los_Angeles"))')
                         + INTERVAL '1 hour'
                 ),
-                'Timestamp(Second, None)'
+                'Timestamp(Microsecond, None)'
             ) AS scheduled
         FROM (
             SELECT

@@ -31,7 +31,7 @@ CREATE FEATURE VIEW airline
 -- A plane has no event of its own: it counts from the first day of the year it was built.
 CREATE FEATURE VIEW plane
   ENTITY (tailnum) TIMESTAMP (built)
-  AS SELECT tailnum, arrow_cast(make_date(year, 1, 1), 'Timestamp(Second, None)') AS built, year AS built_year, seats
+  AS SELECT tailnum, arrow_cast(make_date(year, 1, 1), 'Timestamp(Microsecond, None)') AS built, year AS built_year, seats
      FROM planes
      WHERE year IS NOT NULL;
 
