@@ -9,7 +9,7 @@ SELECT
     psi_value(flight_plan__log_distance, is_base) AS flight_plan__log_distance
 FROM (
     SELECT *, false AS is_base FROM scored
-    UNION ALL
+    UNION ALL BY NAME
     SELECT scored.* EXCEPT (year, month), months.year, months.month, true AS is_base
     FROM scored CROSS JOIN (SELECT DISTINCT year, month FROM scored) AS months
     WHERE scored.prediction_time < TIMESTAMP '2017-03-01T00:00:00'
