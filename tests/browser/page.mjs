@@ -28,9 +28,10 @@ try {
         largest = Math.max(largest, difference);
       }
     }
+    await page.selectOption("#model", models[0]);
     await page.selectOption("#flight", flights[0]);
     await page.click("#predict");
-    await page.locator("#answers:visible").waitFor();
+    await page.getByRole("status").filter({ hasText: "It arrived" }).waitFor();
     if (options.screenshot) await page.screenshot({ path: options.screenshot, fullPage: true });
     if (complaints.length > 0) throw new Error(complaints.join("\n"));
     console.log(JSON.stringify({ flights: flights.length, models, largest_difference: largest }));

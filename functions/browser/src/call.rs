@@ -163,7 +163,7 @@ mod tests {
         let noon = 1_357_041_600_000_000_i64;
         let forms = [Cell::Number(noon as f64), Cell::Date(noon as f64 / 1e3), text("2013-01-01T12:00:00Z")];
         let results: Vec<Cell> =
-            forms.iter().map(|form| evaluate("hour_sin", &[form.clone()]).expect("a sine")).collect();
+            forms.iter().map(|form| evaluate("hour_sin", std::slice::from_ref(form)).expect("a sine")).collect();
         assert!(matches!(results[0], Cell::Number(_)));
         assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{results:?}");
     }

@@ -71,7 +71,7 @@ function percent(value) {
 
 function show(value) {
   if (value === null || value === undefined) return "–";
-  return typeof value === "number" && !Number.isInteger(value) ? value.toPrecision(6) : String(value);
+  return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(6))) : String(value);
 }
 
 async function predict(models, flight) {
