@@ -10,8 +10,8 @@ use crate::{component, setup};
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let folder = workspace.root.join("tests/bench");
     let mut scripts = Vec::new();
-    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let entry = entry?;
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let entry = entry.context("cannot read tests/bench")?;
         let (name, script) = (entry.file_name().to_string_lossy().into_owned(), entry.path().join("run.py"));
         if script.is_file() && filter.is_none_or(|filter| name.contains(filter)) {
             scripts.push((name, script));
