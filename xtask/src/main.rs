@@ -20,6 +20,8 @@ mod shell;
 mod toolchain;
 mod workspace;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use workspace::Workspace;
@@ -64,7 +66,18 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Remedies are for people: no backtrace, whatever the environment asks for.
+        Err(error) => {
+            shell::say(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let workspace = Workspace::locate()?;
     match Arguments::parse().command {
         Command::Setup(arguments) => setup::run(&workspace, &arguments),
