@@ -68,7 +68,7 @@ impl Served {
             .spawn()
             .context("skewless up cannot be started")?;
         let mut served = Self { child, url, _state: state };
-        let patience = Instant::now() + Duration::from_secs(60);
+        let patience = Instant::now() + Duration::from_mins(1);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if let Some(status) = served.child.try_wait()? {
                 bail!("skewless up ended with {status}; have the components been built (`cargo xtask component`)?");

@@ -272,6 +272,11 @@ impl WorkerState for Worker {
     fn drop(&self, store: Store<Guest>, result: Result<(), wasmtime::Error>) {
         let guest = store.data();
         if let Err(error) = result {
+            // What the handler says of a worker whose task was dropped: an idle instance when the app stops.
+            if error.to_string() == "worker panicked" && !std::thread::panicking() {
+                tracing::debug!(component = %self.component, "the instance ended with the app");
+                return;
+            }
             let out_of_memory = guest.ran_out_of_memory();
             let request = guest.call().number;
             tracing::error!(request, component = %self.component, out_of_memory, ?error, "the instance was ended");

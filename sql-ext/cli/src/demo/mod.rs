@@ -100,7 +100,7 @@ async fn demo(args: &Args) -> Result<()> {
     if args.no_browser {
         steps.skipped("the page: --no-browser".to_owned());
     } else {
-        surfaces.push(browser::ask(&args.root, &url, &args.output, &sample).await?);
+        surfaces.push(browser::ask(&args.root, &url, &args.output, context.models(), &sample).await?);
         steps.done(format!("scored in the page: {} flights", sample.len()));
     }
 

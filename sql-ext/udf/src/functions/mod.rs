@@ -73,6 +73,7 @@ fn documentation(function: &dyn Function) -> Documentation {
 }
 
 /// A refusal by the catalog while a query runs.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
 fn refused(error: skewless_catalog::Error) -> DataFusionError {
     DataFusionError::Execution(error.to_string())
 }
