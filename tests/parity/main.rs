@@ -1,6 +1,7 @@
 //! Every surface gives the same answers: the demo, whole, on real flights, with its training set checked against DuckDB.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use skewless_tests::{root, run};
@@ -95,7 +96,7 @@ fn matrix(parity: &serde_json::Value) -> Result<()> {
     let mut table = format!("| | {} |\n|---|{}\n", pairs.join(" | "), "---|".repeat(pairs.len()));
     for what in things {
         let line: Vec<&str> = pairs.iter().map(|pair| cells.get(&(what, pair)).copied().unwrap_or("·")).collect();
-        table += &format!("| {what} | {} |\n", line.join(" | "));
+        writeln!(table, "| {what} | {} |", line.join(" | "))?;
     }
 
     let path = root().join("README.md");

@@ -24,11 +24,11 @@ impl Labelled {
         let (mut points, mut hits, mut alarms) = (vec![(0.0, 0.0)], 0.0, 0.0);
         for (i, (score, is_late)) in self.rows.iter().enumerate() {
             if *is_late {
-                hits += 1.0
+                hits += 1.0;
             } else {
-                alarms += 1.0
+                alarms += 1.0;
             }
-            if self.rows.get(i + 1).is_none_or(|next| next.0 != *score) {
+            if self.rows.get(i + 1).is_none_or(|next| next.0.total_cmp(score).is_ne()) {
                 points.push((alarms / on_time, hits / late));
             }
         }
@@ -69,9 +69,10 @@ mod tests {
 
     #[test]
     fn a_perfect_order_has_area_one_and_ties_count_half() {
-        assert_eq!(Labelled::new([(0.9, true), (0.8, true), (0.1, false)]).roc_auc(), 1.0);
-        assert_eq!(Labelled::new([(0.5, true), (0.5, false)]).roc_auc(), 0.5);
-        assert_eq!(Labelled::new([(0.1, true), (0.9, false)]).roc_auc(), 0.0);
+        let area = |rows: &[(f64, bool)]| Labelled::new(rows.iter().copied()).roc_auc();
+        assert!((area(&[(0.9, true), (0.8, true), (0.1, false)]) - 1.0).abs() < 1e-12);
+        assert!((area(&[(0.5, true), (0.5, false)]) - 0.5).abs() < 1e-12);
+        assert!(area(&[(0.1, true), (0.9, false)]).abs() < 1e-12);
     }
 
     #[test]

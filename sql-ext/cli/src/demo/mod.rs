@@ -62,46 +62,46 @@ async fn demo(args: &Args) -> Result<()> {
     let context = SkewlessContext::new(Options { project: Some(project.clone()), ..Options::default() }).await?;
     let training_set = args.output.join("training_set.parquet");
     let rows = sql::build_training_set(&context, &project, &training_set).await?;
-    steps.done(format!("training set: {rows} flights as they looked one hour before departure"));
+    steps.done(&format!("training set: {rows} flights as they looked one hour before departure"));
 
     let scored = sql::score(&context, &project, &args.output.join("scored.parquet")).await?;
-    steps.done(format!("scored in SQL: {} flights by two models", scored.rows()));
+    steps.done(&format!("scored in SQL: {} flights by two models", scored.rows()));
     let drift = sql::drift_by_month(&context, &project).await?;
-    steps.done("drift by month".to_owned());
+    steps.done("drift by month");
 
     let sample = scored.sample(args.flights as usize)?;
     let mut surfaces = vec![sample.answers("SQL")];
     match sql::score_on_gpu(&project, &sample).await {
         Ok(answers) => {
             surfaces.push(answers);
-            steps.done("scored by wonnx on WebGPU".to_owned());
+            steps.done("scored by wonnx on WebGPU");
         }
-        Err(error) => steps.skipped(format!("wonnx on WebGPU: {}", crate::context::message(&error))),
+        Err(error) => steps.skipped(&format!("wonnx on WebGPU: {}", crate::context::message(&error))),
     }
 
     let state = args.output.join("state");
     let entities = crate::materialize::fill(&context, &state).await?;
-    steps.done(format!("materialized: {entities} entities into {}", state.display()));
+    steps.done(&format!("materialized: {entities} entities into {}", state.display()));
 
     let mut options = skewless_host::Options::new(args.root.join("spin.toml"));
     options.listen = ([127, 0, 0, 1], 0).into();
     options.state_dir = Some(state);
     let app = skewless_host::up(options).await?;
     let url = format!("http://{}", app.addr());
-    steps.done(format!("serving spin.toml at {url}"));
+    steps.done(&format!("serving spin.toml at {url}"));
     let (answers, latency) = http::ask(&url, &sample).await?;
     surfaces.push(answers);
-    steps.done(format!(
+    steps.done(&format!(
         "asked over HTTP: {} flights; median {:.1} ms for features, {:.1} ms for a prediction",
         sample.len(),
         latency.features_ms,
         latency.predict_ms
     ));
     if args.no_browser {
-        steps.skipped("the page: --no-browser".to_owned());
+        steps.skipped("the page: --no-browser");
     } else {
         surfaces.push(browser::ask(&args.root, &url, &args.output, context.models(), &sample).await?);
-        steps.done(format!("scored in the page: {} flights", sample.len()));
+        steps.done(&format!("scored in the page: {} flights", sample.len()));
     }
 
     let parity = parity::compare(&surfaces);
@@ -138,12 +138,12 @@ impl Default for Steps {
 }
 
 impl Steps {
-    fn done(&mut self, what: String) {
+    fn done(&mut self, what: &str) {
         eprintln!("{:>7.1} s  {what}", self.started.elapsed().as_secs_f64());
         self.started = Instant::now();
     }
 
-    fn skipped(&mut self, what: String) {
+    fn skipped(&mut self, what: &str) {
         eprintln!("  skipped  {what}");
         self.started = Instant::now();
     }

@@ -1,5 +1,7 @@
 //! The parity table: how far apart each pair of surfaces is, at most, in each thing that they all compute.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::answers::{Answers, Cell, Prediction, distance};
@@ -119,7 +121,8 @@ impl Parity {
         let mut text = format!("{:<26} {:<18} {:>8}  largest difference\n", "parity", "surfaces", "values");
         for row in &self.rows {
             let mark = if row.holds() { "" } else { "   <- disagree" };
-            text += &format!("{:<26} {:<18} {:>8}  {}{mark}\n", row.what, row.pair, row.values, row.verdict());
+            let (what, pair, verdict) = (row.what, &row.pair, row.verdict());
+            let _ = writeln!(text, "{what:<26} {pair:<18} {:>8}  {verdict}{mark}", row.values);
         }
         text
     }

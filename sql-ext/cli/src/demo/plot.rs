@@ -50,7 +50,7 @@ impl Chart<'_> {
             .build_cartesian_2d(0.0..self.ends.0, 0.0..self.ends.1)?;
         let label = |x: &f64| {
             if self.labels.is_empty() {
-                format!("{x:.1}")
+                format!("{x:.2}")
             } else {
                 self.labels.get(x.round() as usize).cloned().unwrap_or_default()
             }

@@ -1,6 +1,7 @@
 //! The report: one self-contained page with plots, and the same numbers as JSON.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -173,16 +174,12 @@ impl Report<'_> {
     }
 
     fn table(&self) -> String {
-        let rows: String = self
-            .parity
-            .rows
-            .iter()
-            .map(|row| {
-                let class = if row.holds() { "holds" } else { "differs" };
-                let (what, pair, values, verdict) = (row.what, &row.pair, row.values, row.verdict());
-                format!("<tr class=\"{class}\"><td>{what}<td>{pair}<td class=\"n\">{values}<td>{verdict}\n")
-            })
-            .collect();
+        let mut rows = String::new();
+        for row in &self.parity.rows {
+            let class = if row.holds() { "holds" } else { "differs" };
+            let (what, pair, values, verdict) = (row.what, &row.pair, row.values, row.verdict());
+            let _ = writeln!(rows, "<tr class=\"{class}\"><td>{what}<td>{pair}<td class=\"n\">{values}<td>{verdict}");
+        }
         format!("<table><tr><th>what<th>surfaces<th>values<th>largest difference\n{rows}</table>")
     }
 }

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::{concat_batches, take_record_batch};
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::datasource::MemTable;
-use datafusion::prelude::DataFrame;
+use datafusion::prelude::{DataFrame, ParquetReadOptions};
 use skewless_sql::{Device, Options, Outcome, SkewlessContext};
 
 use super::answers::{Answers, Sample, column, floats, integers};
@@ -18,7 +18,7 @@ use super::statement;
 pub(super) async fn build_training_set(context: &SkewlessContext, project: &Path, path: &Path) -> Result<usize> {
     let frame = query(context, &statement(project, "training_set.sql")?).await?;
     save(frame, path).await?;
-    context.session().register_parquet("training_set", path.to_string_lossy(), Default::default()).await?;
+    context.session().register_parquet("training_set", path.to_string_lossy(), ParquetReadOptions::default()).await?;
     Ok(context.session().table("training_set").await?.count().await?)
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Scored {
 pub(super) async fn score(context: &SkewlessContext, project: &Path, path: &Path) -> Result<Scored> {
     let frame = query(context, &statement(project, "score.sql")?).await?;
     save(frame, path).await?;
-    context.session().register_parquet("scored", path.to_string_lossy(), Default::default()).await?;
+    context.session().register_parquet("scored", path.to_string_lossy(), ParquetReadOptions::default()).await?;
     let frame = query(context, "SELECT * FROM scored ORDER BY n").await?;
     Ok(Scored { batch: collect(frame).await? })
 }
