@@ -1,101 +1,58 @@
-//! The as-of join as it runs: the right input is gathered and sorted once, left batches look their rows up in it.
+//! The as-of join as it runs.
+//!
+//! The right input is read by all its partitions at once and indexed in memory; left batches look their rows up in it
+//! side by side and come out in their order, so neither a hot key nor the lack of keys leaves a core idle. A right side
+//! that the memory pool has no room for is sorted on disk instead, see [`super::spilled`].
 
-use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions, UInt64Builder, new_null_array,
-};
-use arrow::compute::{concat_batches, take};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, SchemaRef};
-use arrow::row::{RowConverter, Rows, SortField};
-use async_trait::async_trait;
-use datafusion::catalog::Session;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::{JoinSet, SpawnedTask};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_err, plan_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion::physical_expr::equivalence::ProjectionMapping;
 use datafusion::physical_expr::{Distribution, EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, RecordOutput, SpillMetrics,
+};
+use datafusion::physical_plan::projection::{EmbeddedProjection, ProjectionExec, try_embed_projection};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputDistributionRequirements,
     PlanProperties, SendableRecordBatchStream,
 };
-use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
-use datafusion::prelude::Expr;
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 
-use super::instant::{Distance, Instants, Probe};
-use super::node::{AsOfJoin, Direction, Tolerance};
-
-/// Plans [`AsOfJoin`].
-pub(super) struct AsOfPlanner;
-
-#[async_trait]
-impl ExtensionPlanner for AsOfPlanner {
-    async fn plan_extension(
-        &self,
-        planner: &dyn PhysicalPlanner,
-        node: &dyn UserDefinedLogicalNode,
-        logical_inputs: &[&LogicalPlan],
-        physical_inputs: &[Arc<dyn ExecutionPlan>],
-        session: &dyn Session,
-        context: &PhysicalPlanningContext,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let Some(join) = node.as_any().downcast_ref::<AsOfJoin>() else { return Ok(None) };
-        let ([left_plan, right_plan], [left, right]) = (logical_inputs, physical_inputs) else {
-            return internal_err!("AsOfJoin takes two inputs");
-        };
-        let of_left = |expr: &Expr| planner.create_physical_expr(expr, left_plan.schema(), session, context);
-        let of_right = |expr: &Expr| planner.create_physical_expr(expr, right_plan.schema(), session, context);
-        let rule = &join.rule;
-        let physical = Rule {
-            left_keys: rule.on.iter().map(|(left, _)| of_left(left)).collect::<Result<_>>()?,
-            right_keys: rule.on.iter().map(|(_, right)| of_right(right)).collect::<Result<_>>()?,
-            left_time: of_left(&rule.time.0)?,
-            right_time: of_right(&rule.time.1)?,
-            ties: rule.ties.iter().map(of_right).collect::<Result<_>>()?,
-            direction: rule.direction,
-            tolerance: rule.tolerance,
-            text: rule.to_string(),
-        };
-        if right.boundedness().is_unbounded() {
-            return plan_err!("ASOF JOIN reads its right side to the end, and this one has no end");
-        }
-        let schema = Arc::new(UserDefinedLogicalNode::schema(join).as_arrow().clone());
-        Ok(Some(Arc::new(AsOfJoinExec::new(Arc::clone(left), Arc::clone(right), Arc::new(physical), schema))))
-    }
-}
-
-/// What is matched with what, as physical expressions over the inputs.
-#[derive(Debug)]
-struct Rule {
-    left_keys: Vec<Arc<dyn PhysicalExpr>>,
-    right_keys: Vec<Arc<dyn PhysicalExpr>>,
-    left_time: Arc<dyn PhysicalExpr>,
-    right_time: Arc<dyn PhysicalExpr>,
-    ties: Vec<Arc<dyn PhysicalExpr>>,
-    direction: Direction,
-    tolerance: Option<Tolerance>,
-    text: String,
-}
+use super::index::{Built, Index};
+use super::rule::Rule;
+use super::spilled::{Part, Sorted};
 
 type Gathered = Shared<BoxFuture<'static, Result<Arc<Right>, Arc<DataFusionError>>>>;
 
+/// The right side, gathered.
+enum Right {
+    Indexed { index: Index, _memory: MemoryReservation },
+    Sorted(Sorted),
+}
+
 /// The operator.
-struct AsOfJoinExec {
-    left: Arc<dyn ExecutionPlan>,
-    right: Arc<dyn ExecutionPlan>,
-    rule: Arc<Rule>,
-    schema: SchemaRef,
+pub(crate) struct AsOfJoinExec {
+    pub(super) left: Arc<dyn ExecutionPlan>,
+    pub(super) right: Arc<dyn ExecutionPlan>,
+    /// The right side with every tie column, read only where there are ties.
+    pub(super) wide: Option<Arc<dyn ExecutionPlan>>,
+    pub(super) rule: Arc<Rule>,
+    /// The schema of the left columns and then the right ones.
+    pub(super) joined: SchemaRef,
+    /// The columns of `joined` that come out; all where there is none.
+    pub(super) projection: Option<Vec<usize>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     /// The right side, gathered by the first partition that needs it for all of them.
@@ -109,45 +66,182 @@ impl fmt::Debug for AsOfJoinExec {
 }
 
 impl AsOfJoinExec {
-    fn new(left: Arc<dyn ExecutionPlan>, right: Arc<dyn ExecutionPlan>, rule: Arc<Rule>, schema: SchemaRef) -> Self {
+    /// `joined` is the schema of the left columns and then the right ones, `projection` those of them that come out.
+    pub(crate) fn try_new(
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
+        wide: Option<Arc<dyn ExecutionPlan>>,
+        rule: Rule,
+        joined: SchemaRef,
+        projection: Option<Vec<usize>>,
+    ) -> Result<Self> {
+        let width = left.schema().fields().len();
+        let all: Vec<usize> = (0..joined.fields().len()).collect();
+        let columns = projection.as_ref().unwrap_or(&all);
+        if joined.fields().len() != width + right.schema().fields().len()
+            || columns.iter().any(|column| *column >= joined.fields().len())
+            || rule.wide.is_some() != wide.is_some()
+        {
+            return internal_err!("AsOfJoinExec was made of inputs of other columns");
+        }
+        let output = columns.iter().filter_map(|column| column.checked_sub(width)).collect();
         // The left columns come first, so what orders and partitions the left input does the same for the output.
         let orderings = left.equivalence_properties().oeq_class().iter().cloned();
+        let whole = EquivalenceProperties::new_with_orderings(Arc::clone(&joined), orderings);
+        let schema = Arc::new(joined.project(columns)?);
+        let mapping = ProjectionMapping::from_indices(columns, &joined)?;
         let properties = PlanProperties::new(
-            EquivalenceProperties::new_with_orderings(Arc::clone(&schema), orderings),
-            left.output_partitioning().clone(),
+            whole.project(&mapping, schema),
+            left.output_partitioning().project(&mapping, &whole),
             left.pipeline_behavior(),
             left.boundedness(),
         );
-        Self {
+        Ok(Self {
             left,
             right,
-            rule,
-            schema,
+            wide,
+            rule: Arc::new(Rule { output, ..rule }),
+            joined,
+            projection,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
             gathered: Mutex::new(None),
-        }
+        })
     }
 
-    fn gather(&self, context: &Arc<TaskContext>) -> Result<Gathered> {
+    fn gather(&self, context: &Arc<TaskContext>) -> Gathered {
         let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gathered) = gathered.as_ref() {
-            return Ok(gathered.clone());
+            return gathered.clone();
         }
-        let stream = self.right.execute(0, Arc::clone(context))?;
-        let reservation = MemoryConsumer::new("AsOfJoinExec").register(context.memory_pool());
-        let rule = Arc::clone(&self.rule);
-        let future = async move { Right::gather(stream, &rule, reservation).await.map(Arc::new).map_err(Arc::new) }
-            .boxed()
-            .shared();
+        let gathering = Gathering {
+            right: Arc::clone(&self.right),
+            wide: self.wide.clone(),
+            rule: Arc::clone(&self.rule),
+            metrics: self.metrics.clone(),
+            context: Arc::clone(context),
+        };
+        let future = async move { gathering.run().await.map(Arc::new).map_err(Arc::new) }.boxed().shared();
         *gathered = Some(future.clone());
-        Ok(future)
+        future
+    }
+}
+
+/// Reads the right side.
+struct Gathering {
+    right: Arc<dyn ExecutionPlan>,
+    wide: Option<Arc<dyn ExecutionPlan>>,
+    rule: Arc<Rule>,
+    metrics: ExecutionPlanMetricsSet,
+    context: Arc<TaskContext>,
+}
+
+impl Gathering {
+    async fn run(self) -> Result<Right> {
+        let memory = MemoryConsumer::new("AsOfJoinExec").with_can_spill(true).register(self.context.memory_pool());
+        let parts = self.read(&self.right, &memory, Arc::new(Ok)).await?;
+        let held: usize = parts.iter().map(|part| part.memory.size()).sum();
+        let rows: usize = parts.iter().flat_map(|part| &part.batches).map(RecordBatch::num_rows).sum();
+        // The rows are there once as they came and once in one piece; and then there is what finds them.
+        let whole = parts.iter().all(|part| part.rest.is_none());
+        if !whole || memory.try_grow(held + rows * Index::BYTES_A_ROW).is_err() {
+            memory.free();
+            return self.sort(parts).await.map(Right::Sorted);
+        }
+        let (rule, schema) = (Arc::clone(&self.rule), self.right.schema());
+        let threads = self.context.session_config().target_partitions();
+        let build_time = MetricBuilder::new(&self.metrics).subset_time("build_time", 0);
+        let Built { mut index, ties } = on_worker(move || {
+            let _timer = build_time.timer();
+            let batches = parts.into_iter().flat_map(|part| part.batches).collect();
+            Index::build(batches, &schema, &rule, threads)
+        })
+        .await?;
+        if let Some(wide) = self.wide.as_ref().filter(|_| !ties.is_empty()) {
+            let (shared, ties) = (Arc::new(index), Arc::new(ties));
+            let (of, between, rule) = (Arc::clone(&shared), Arc::clone(&ties), Arc::clone(&self.rule));
+            let keep = Arc::new(move |batch| of.tied(&between, &batch, &rule));
+            let parts = self.read(wide, &memory, keep).await?;
+            let Some(back) = Arc::into_inner(shared) else { return internal_err!("an as-of join is still read") };
+            index = back;
+            if parts.iter().any(|part| part.rest.is_some()) {
+                drop((index, parts));
+                memory.free();
+                return self.sort(Vec::new()).await.map(Right::Sorted);
+            }
+            let rows = parts.into_iter().flat_map(|part| part.batches).collect();
+            index.decide(&ties, rows, &wide.schema(), &self.rule)?;
+        }
+        Ok(Right::Indexed { index, _memory: memory })
+    }
+
+    /// Reads all partitions of a plan at once, keeping what `keep` makes of each batch, for as long as memory lasts.
+    async fn read(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        memory: &MemoryReservation,
+        keep: Arc<dyn Fn(RecordBatch) -> Result<RecordBatch> + Send + Sync>,
+    ) -> Result<Vec<Part>> {
+        let mut tasks: JoinSet<Result<(usize, Part)>> = JoinSet::new();
+        for partition in 0..plan.output_partitioning().partition_count() {
+            let stream = plan.execute(partition, Arc::clone(&self.context))?;
+            let (memory, keep) = (memory.new_empty(), Arc::clone(&keep));
+            tasks.spawn(async move { Ok((partition, Part::read(stream, memory, keep.as_ref()).await?)) });
+        }
+        drop(keep);
+        let mut parts = Vec::new();
+        while let Some(part) = tasks.join_next().await {
+            parts.push(part.map_err(|error| DataFusionError::External(error.into()))??);
+        }
+        parts.sort_by_key(|(partition, _)| *partition);
+        Ok(parts.into_iter().map(|(_, part)| part).collect())
+    }
+
+    /// Sorts the right side on disk: what was read of it and the rest, or the wide one where that has the tie columns.
+    async fn sort(&self, mut parts: Vec<Part>) -> Result<Sorted> {
+        let plan = self.wide.as_ref().unwrap_or(&self.right);
+        if self.wide.is_some() {
+            parts.clear();
+            let memory = MemoryConsumer::new("AsOfJoinExec").register(self.context.memory_pool());
+            for partition in 0..plan.output_partitioning().partition_count() {
+                let rest = Some(plan.execute(partition, Arc::clone(&self.context))?);
+                parts.push(Part { batches: Vec::new(), memory: memory.new_empty(), rest });
+            }
+        }
+        let metrics = SpillMetrics::new(&self.metrics, 0);
+        Sorted::sort(&plan.schema(), parts, &self.rule, &self.context, metrics).await
+    }
+}
+
+/// Runs work that would hold an async worker for long.
+async fn on_worker<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    SpawnedTask::spawn_blocking(work).join_unwind().await.map_err(|error| DataFusionError::External(error.into()))?
+}
+
+impl EmbeddedProjection for AsOfJoinExec {
+    fn with_projection(&self, projection: Option<Vec<usize>>) -> Result<Self> {
+        Self::try_new(
+            Arc::clone(&self.left),
+            Arc::clone(&self.right),
+            self.wide.clone(),
+            self.rule.as_ref().clone(),
+            Arc::clone(&self.joined),
+            projection,
+        )
     }
 }
 
 impl DisplayAs for AsOfJoinExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AsOfJoinExec: {}", self.rule.text)
+        write!(f, "AsOfJoinExec: {}", self.rule.text)?;
+        if self.wide.is_some() {
+            f.write_str(", ties read the right side again")?;
+        }
+        if let Some(projection) = &self.projection {
+            let name = |column: &usize| self.joined.fields().get(*column).map_or("", |field| field.name().as_str());
+            write!(f, ", projection=[{}]", projection.iter().map(name).collect::<Vec<_>>().join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -161,56 +255,93 @@ impl ExecutionPlan for AsOfJoinExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        InputDistributionRequirements::new(vec![Distribution::UnspecifiedDistribution, Distribution::SinglePartition])
+        InputDistributionRequirements::new(vec![Distribution::UnspecifiedDistribution; self.children().len()])
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true, false]
+        self.children().iter().enumerate().map(|(child, _)| child == 0).collect()
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        // Dealing the left rows out to more partitions would lose their order.
-        vec![false, false]
+        // Dealing the left rows out to more partitions would lose their order, and the batches of one partition are
+        // joined side by side anyway.
+        vec![false; self.children().len()]
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.left, &self.right]
+        [&self.left, &self.right].into_iter().chain(&self.wide).collect()
     }
 
     fn apply_expressions(
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let Rule { left_keys, right_keys, left_time, right_time, ties, .. } = self.rule.as_ref();
         let mut recursion = TreeNodeRecursion::Continue;
-        for expr in left_keys.iter().chain(right_keys).chain([left_time, right_time]).chain(ties) {
+        for expr in self.rule.expressions() {
             recursion = recursion.visit_sibling(|| f(expr))?;
         }
         Ok(recursion)
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([left, right]) = <[Arc<dyn ExecutionPlan>; 2]>::try_from(children) else {
-            return internal_err!("AsOfJoinExec takes two inputs");
+        let mut children = children.into_iter();
+        let (Some(left), Some(right), wide, None) =
+            (children.next(), children.next(), children.next(), children.next())
+        else {
+            return internal_err!("AsOfJoinExec takes two inputs, and the right one twice");
         };
-        Ok(Arc::new(Self::new(left, right, Arc::clone(&self.rule), Arc::clone(&self.schema))))
+        let (rule, joined) = (self.rule.as_ref().clone(), Arc::clone(&self.joined));
+        Ok(Arc::new(Self::try_new(left, right, wide, rule, joined, self.projection.clone())?))
+    }
+
+    fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if self.projection.is_some() {
+            return Ok(None);
+        }
+        try_embed_projection(projection, self)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let gathered = self.gather(&context)?;
-        let left = self.left.execute(partition, context)?;
-        let rule = Arc::clone(&self.rule);
-        let schema = Arc::clone(&self.schema);
+        let gathered = self.gather(&context);
+        let left = self.left.execute(partition, Arc::clone(&context))?;
+        let partitions = self.left.output_partitioning().partition_count().max(1);
+        let output = Output {
+            rule: Arc::clone(&self.rule),
+            schema: self.schema(),
+            width: self.left.schema().fields().len(),
+            columns: self.projection.clone().unwrap_or_else(|| (0..self.joined.fields().len()).collect()),
+        };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let spills = SpillMetrics::new(&self.metrics, partition);
+        let workers = context.session_config().target_partitions().div_ceil(partitions);
         let stream = async move {
             let right = gathered.await.map_err(DataFusionError::Shared)?;
-            Ok(left.map(move |batch| {
-                let _timer = metrics.elapsed_compute().timer();
-                Ok(right.join(&batch?, &rule, &schema)?.record_output(&metrics))
-            }))
+            if let Right::Sorted(sorted) = right.as_ref() {
+                return sorted.join(left, output, &context, spills).await;
+            }
+            let join = move |batch: RecordBatch| {
+                let (right, output, metrics) = (Arc::clone(&right), output.clone(), metrics.clone());
+                move || {
+                    let _timer = metrics.elapsed_compute().timer();
+                    let Right::Indexed { index, .. } = right.as_ref() else {
+                        return internal_err!("the right side of an as-of join changed");
+                    };
+                    let joined = index.join(&batch, &output.rule)?;
+                    Ok(output.batch(&batch, joined)?.record_output(&metrics))
+                }
+            };
+            let schema = left.schema();
+            let joined: SendableRecordBatchStream = if workers > 1 {
+                // Batches are joined side by side and come out in order.
+                let joined = left.map_ok(move |batch| on_worker(join(batch))).try_buffered(workers);
+                Box::pin(RecordBatchStreamAdapter::new(schema, joined))
+            } else {
+                Box::pin(RecordBatchStreamAdapter::new(schema, left.map(move |batch| join(batch?)())))
+            };
+            Ok(joined)
         }
         .try_flatten_stream();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -222,187 +353,28 @@ impl ExecutionPlan for AsOfJoinExec {
     }
 }
 
-/// The right side: its rows, and for each key their order in time.
-struct Right {
-    batch: RecordBatch,
-    /// Rows that can match, those of a key together, in order of time and then of the tie columns.
-    rows: Vec<usize>,
-    times: Instants,
-    keys: Keys,
-    _memory: MemoryReservation,
+/// How left and right columns make up the output.
+#[derive(Clone)]
+pub(super) struct Output {
+    pub(super) rule: Arc<Rule>,
+    pub(super) schema: SchemaRef,
+    /// How many columns the left input has.
+    width: usize,
+    /// Left columns by their position, right columns after them.
+    columns: Vec<usize>,
 }
 
-/// Where the rows of each key are.
-enum Keys {
-    /// There are no keys: every row.
-    All,
-    By {
-        converter: RowConverter,
-        ranges: HashMap<Box<[u8]>, Range<usize>>,
-    },
-}
-
-impl Right {
-    async fn gather(mut stream: SendableRecordBatchStream, rule: &Rule, memory: MemoryReservation) -> Result<Self> {
-        let schema = stream.schema();
-        let mut batches = Vec::new();
-        while let Some(batch) = stream.try_next().await? {
-            // Once as it came, once in one piece.
-            memory.try_grow(2 * batch.get_array_memory_size())?;
-            batches.push(batch);
+impl Output {
+    /// The rows of a left batch with their right columns, those of `Rule::output`.
+    pub(super) fn batch(&self, left: &RecordBatch, right: Vec<ArrayRef>) -> Result<RecordBatch> {
+        let mut right = right.into_iter();
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let column = if *column < self.width { left.columns().get(*column).cloned() } else { right.next() };
+            columns.extend(column);
         }
-        let batch = concat_batches(&schema, &batches)?;
-        drop(batches);
-
-        let keys = columns(&rule.right_keys, &batch)?;
-        let time = rule.right_time.evaluate(&batch)?.into_array(batch.num_rows())?;
-        let times = Instants::new(&time)?;
-        let mut rows: Vec<usize> = (0..batch.num_rows())
-            .filter(|row| time.is_valid(*row) && keys.iter().all(|key| key.is_valid(*row)))
-            .collect();
-
-        let rank = tie_order(&rule.ties, &batch)?;
-        let of_one_time = |a: usize, b: usize| match &rank {
-            Some(rank) => rank.row(a).cmp(&rank.row(b)),
-            None => std::cmp::Ordering::Equal,
-        };
-        let in_time = |a: &usize, b: &usize| times.order(*a).cmp(&times.order(*b)).then_with(|| of_one_time(*a, *b));
-        let keys = if keys.is_empty() {
-            rows.sort_unstable_by(in_time);
-            Keys::All
-        } else {
-            let converter =
-                RowConverter::new(keys.iter().map(|key| SortField::new(key.data_type().clone())).collect())?;
-            let encoded = converter.convert_columns(&keys)?;
-            rows.sort_unstable_by(|a, b| encoded.row(*a).cmp(&encoded.row(*b)).then_with(|| in_time(a, b)));
-            let mut ranges = HashMap::new();
-            let mut start = 0;
-            for group in rows.chunk_by(|a, b| encoded.row(*a) == encoded.row(*b)) {
-                if let Some(first) = group.first() {
-                    ranges.insert(Box::from(encoded.row(*first).as_ref()), start..start + group.len());
-                }
-                start += group.len();
-            }
-            Keys::By { converter, ranges }
-        };
-        Ok(Self { batch, rows, times, keys, _memory: memory })
-    }
-
-    /// The left rows, each with its match.
-    fn join(&self, left: &RecordBatch, rule: &Rule, schema: &SchemaRef) -> Result<RecordBatch> {
-        let count = left.num_rows();
-        let time = rule.left_time.evaluate(left)?.into_array(count)?;
-        let times = Instants::new(&time)?;
-        let keys = columns(&rule.left_keys, left)?;
-        let encoded = match &self.keys {
-            Keys::All => None,
-            Keys::By { converter, .. } => Some(converter.convert_columns(&keys)?),
-        };
-        let mut matches = UInt64Builder::with_capacity(count);
-        for row in 0..count {
-            let known = time.is_valid(row) && keys.iter().all(|key| key.is_valid(row));
-            let candidates = match (&self.keys, &encoded) {
-                _ if !known => None,
-                (Keys::By { ranges, .. }, Some(encoded)) => {
-                    ranges.get(encoded.row(row).as_ref()).and_then(|range| self.rows.get(range.clone()))
-                }
-                _ => Some(self.rows.as_slice()),
-            };
-            let found = candidates.and_then(|rows| self.find(rows, times.probe(row), rule));
-            matches.append_option(found.map(|row| row as u64));
-        }
-        let matches = matches.finish();
-        let mut output = left.columns().to_vec();
-        for column in self.batch.columns() {
-            output.push(if matches.null_count() == count {
-                new_null_array(column.data_type(), count)
-            } else {
-                take(column, &matches, None)?
-            });
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), output, &options)?)
-    }
-
-    /// The row that counts at `at` among the rows of one key.
-    fn find(&self, rows: &[usize], at: Probe, rule: &Rule) -> Option<usize> {
-        let found = match rule.direction {
-            Direction::Backward { equal } => self.before(rows, at, equal),
-            Direction::Forward { equal } => self.after(rows, at, equal),
-            Direction::Nearest => match (self.before(rows, at, true), self.after(rows, at, true)) {
-                (Some(before), Some(after)) => {
-                    let farther = self.times.distance(after, at) < self.times.distance(before, at);
-                    Some(if farther { after } else { before })
-                }
-                (before, after) => before.or(after),
-            },
-        }?;
-        let limit = match rule.tolerance {
-            None => return Some(found),
-            Some(Tolerance::Whole(limit)) => Distance::Whole(limit),
-            Some(Tolerance::Float(limit)) => Distance::Float(limit),
-        };
-        self.times.distance(found, at).within(limit).then_some(found)
-    }
-
-    fn before(&self, rows: &[usize], at: Probe, equal: bool) -> Option<usize> {
-        let end = rows.partition_point(|row| self.times.reaches(*row, at, equal));
-        rows.get(end.checked_sub(1)?).copied()
-    }
-
-    fn after(&self, rows: &[usize], at: Probe, equal: bool) -> Option<usize> {
-        let later = rows.get(rows.partition_point(|row| self.times.reaches(*row, at, !equal))..)?;
-        let time = self.times.order(*later.first()?);
-        // The last of the rows of that time is the greatest.
-        later.get(later.partition_point(|row| self.times.order(*row) == time).checked_sub(1)?).copied()
-    }
-}
-
-/// The key columns, floats with one zero and one NaN.
-fn columns(exprs: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
-    exprs.iter().map(|expr| Ok(one_zero(&expr.evaluate(batch)?.into_array(batch.num_rows())?))).collect()
-}
-
-/// The tie columns in a form that compares row by row; `None` where there are none.
-fn tie_order(ties: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Option<Rows>> {
-    let mut columns = Vec::with_capacity(ties.len());
-    let mut exact = Vec::new();
-    for tie in ties {
-        let column = tie.evaluate(batch)?.into_array(batch.num_rows())?;
-        columns.push(one_zero(&column));
-        // Rows that differ in the sign of a zero alone still come out in one order.
-        if column.data_type().is_floating() {
-            exact.push(column);
-        }
-    }
-    columns.extend(exact);
-    if columns.is_empty() {
-        return Ok(None);
-    }
-    let converter = RowConverter::new(columns.iter().map(|c| SortField::new(c.data_type().clone())).collect())?;
-    Ok(Some(converter.convert_columns(&columns)?))
-}
-
-fn one_zero(column: &ArrayRef) -> ArrayRef {
-    fn map<T: ArrowPrimitiveType>(column: &ArrayRef, zero: T::Native, nan: T::Native) -> ArrayRef
-    where
-        T::Native: PartialOrd,
-    {
-        let values: PrimitiveArray<T> = column.as_primitive::<T>().unary(|value| {
-            if value == zero {
-                zero
-            } else if value.partial_cmp(&value).is_none() {
-                nan
-            } else {
-                value
-            }
-        });
-        Arc::new(values)
-    }
-    match column.data_type() {
-        DataType::Float16 => map::<Float16Type>(column, half::f16::ZERO, half::f16::NAN),
-        DataType::Float32 => map::<Float32Type>(column, 0.0, f32::NAN),
-        DataType::Float64 => map::<Float64Type>(column, 0.0, f64::NAN),
-        _ => Arc::clone(column),
+        // A column that is missing, or of another length than the left rows, is refused here.
+        let options = RecordBatchOptions::new().with_row_count(Some(left.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 }

@@ -1,14 +1,19 @@
 //! The as-of join: for each left row the one right row that was current.
 //!
-//! `plan` reads the two ways to write it, `ASOF JOIN` and `asof_join(…)`; `node` is what the optimizer sees, `exec`
-//! what runs. Every left row comes out exactly once and in the left input's order. Among right rows of equal time
+//! `plan` reads the two ways to write it, `ASOF JOIN` and `asof_join(…)`; `node` is what the optimizer sees, `physical`
+//! leads from it to the operator in `exec`, which looks left rows up in an `index` or, beyond memory, merges what is
+//! `spilled`. Every left row comes out exactly once and in the left input's order. Among right rows of equal time
 //! the greatest by the right side's columns wins, so that threads, batches and input order change nothing.
 
 mod exec;
+mod index;
 mod instant;
 mod node;
+mod physical;
 mod plan;
 mod push_left_filters;
+mod rule;
+mod spilled;
 
 use std::sync::Arc;
 
@@ -19,7 +24,7 @@ pub(crate) use plan::{RELATIONS, plan_join};
 
 /// Planners of this module's own logical nodes.
 pub(crate) fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
-    vec![Arc::new(exec::AsOfPlanner)]
+    vec![Arc::new(physical::AsOfPlanner)]
 }
 
 /// `rules` with this module's own among them.

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use datafusion::common::{DFSchemaRef, JoinType, Result, internal_err};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Column, DFSchemaRef, JoinType, Result, internal_err};
 use datafusion::logical_expr::logical_plan::builder::build_join_schema;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion::prelude::Expr;
@@ -49,23 +50,63 @@ pub(super) struct Match {
     pub(super) direction: Direction,
     pub(super) tolerance: Option<Tolerance>,
     /// Right columns by which the greatest of several rows of one time is found, most significant first.
-    pub(super) ties: Vec<Expr>,
+    ///
+    /// They are not among the node's expressions: the optimizer would then read them for every row.
+    pub(super) ties: Vec<Column>,
 }
 
 /// The left input's rows, each with the right row that counts for it, or NULLs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AsOfJoin {
     pub(super) left: LogicalPlan,
+    /// Reduced by the optimizer to the columns that are asked for.
     pub(super) right: LogicalPlan,
+    /// The right side with every tie column, read only where there are ties; `None` where reading it twice could give
+    /// other rows, and `right` keeps every column.
+    pub(super) wide: Option<LogicalPlan>,
     pub(super) rule: Match,
     schema: DFSchemaRef,
 }
 
 impl AsOfJoin {
     pub(super) fn new(left: LogicalPlan, right: LogicalPlan, rule: Match) -> Result<Self> {
-        let schema = build_join_schema(left.schema(), right.schema(), &JoinType::Left)?.into();
-        Ok(Self { left, right, rule, schema })
+        let wide = if repeatable(&right)? { Some(right.clone()) } else { None };
+        Self::of(left, right, wide, rule)
     }
+
+    fn of(left: LogicalPlan, right: LogicalPlan, wide: Option<LogicalPlan>, rule: Match) -> Result<Self> {
+        let schema = build_join_schema(left.schema(), right.schema(), &JoinType::Left)?.into();
+        Ok(Self { left, right, wide, rule, schema })
+    }
+
+    /// The same join of another left input.
+    pub(crate) fn with_left(&self, left: LogicalPlan) -> Result<Self> {
+        Self::of(left, self.right.clone(), self.wide.clone(), self.rule.clone())
+    }
+}
+
+/// Whether a plan gives the same rows when it is read again, and costs no more than a scan or so.
+fn repeatable(plan: &LogicalPlan) -> Result<bool> {
+    let mut repeatable = true;
+    plan.apply_with_subqueries(|node| {
+        let unstable = matches!(
+            node,
+            LogicalPlan::Extension(_)
+                | LogicalPlan::Limit(_)
+                | LogicalPlan::RecursiveQuery(_)
+                | LogicalPlan::Window(_)
+                | LogicalPlan::Join(_)
+                | LogicalPlan::Aggregate(_)
+                | LogicalPlan::Sort(_)
+                | LogicalPlan::Distinct(_)
+        );
+        if unstable || node.expressions().iter().any(Expr::is_volatile) {
+            repeatable = false;
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(repeatable)
 }
 
 impl PartialOrd for AsOfJoin {
@@ -82,7 +123,7 @@ impl UserDefinedLogicalNodeCore for AsOfJoin {
     }
 
     fn inputs(&self) -> Vec<&LogicalPlan> {
-        vec![&self.left, &self.right]
+        [&self.left, &self.right].into_iter().chain(&self.wide).collect()
     }
 
     fn schema(&self) -> &DFSchemaRef {
@@ -90,8 +131,8 @@ impl UserDefinedLogicalNodeCore for AsOfJoin {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        let Match { on, time, ties, .. } = &self.rule;
-        on.iter().flat_map(|(left, right)| [left, right]).chain([&time.0, &time.1]).chain(ties).cloned().collect()
+        let Match { on, time, .. } = &self.rule;
+        on.iter().flat_map(|(left, right)| [left, right]).chain([&time.0, &time.1]).cloned().collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,8 +140,9 @@ impl UserDefinedLogicalNodeCore for AsOfJoin {
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
-        let Ok([left, right]) = <[LogicalPlan; 2]>::try_from(inputs) else {
-            return internal_err!("AsOfJoin takes two inputs");
+        let mut inputs = inputs.into_iter();
+        let (Some(left), Some(right), wide, None) = (inputs.next(), inputs.next(), inputs.next(), inputs.next()) else {
+            return internal_err!("AsOfJoin takes two inputs, and the right one twice");
         };
         let mut exprs = exprs.into_iter();
         let mut next = || exprs.next();
@@ -114,15 +156,19 @@ impl UserDefinedLogicalNodeCore for AsOfJoin {
         let (Some(left_time), Some(right_time)) = (next(), next()) else {
             return internal_err!("AsOfJoin was rebuilt without its times");
         };
-        let rule = Match { on, time: (left_time, right_time), ties: exprs.collect(), ..self.rule };
-        Self::new(left, right, rule)
+        let rule = Match { on, time: (left_time, right_time), ties: self.rule.ties.clone(), ..self.rule };
+        Self::of(left, right, wide, rule)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         // The optimizer adds the columns of `expressions` itself.
         let width = self.left.schema().fields().len();
         let (left, right): (Vec<usize>, Vec<usize>) = output_columns.iter().partition(|column| **column < width);
-        Some(vec![left, right.into_iter().map(|column| column - width).collect()])
+        let every = |plan: &LogicalPlan| (0..plan.schema().fields().len()).collect::<Vec<_>>();
+        Some(match &self.wide {
+            Some(wide) => vec![left, right.into_iter().map(|column| column - width).collect(), every(wide)],
+            None => vec![left, every(&self.right)],
+        })
     }
 }
 

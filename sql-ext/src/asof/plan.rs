@@ -397,13 +397,13 @@ fn orderable(data_type: &DataType) -> bool {
 }
 
 /// `first`, then every right column that has an order, as declared.
-fn ties(first: &[Column], right: &DFSchema) -> Vec<Expr> {
+fn ties(first: &[Column], right: &DFSchema) -> Vec<Column> {
     let rest = right
         .iter()
         .filter(|(_, field)| orderable(field.data_type()))
         .map(Column::from)
         .filter(|column| !first.contains(column));
-    first.iter().cloned().chain(rest).map(Expr::Column).collect()
+    first.iter().cloned().chain(rest).collect()
 }
 
 /// Reads a tolerance on the scale of the times.

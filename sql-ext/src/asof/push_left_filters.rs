@@ -49,7 +49,7 @@ impl OptimizerRule for PushLeftFilters {
             split_conjunction_owned(filter.predicate.clone()).into_iter().partition(of_left);
         let Some(below) = conjunction(below) else { return Ok(Transformed::no(LogicalPlan::Filter(filter))) };
         let input = LogicalPlan::Filter(Filter::try_new(below, Arc::new(join.left.clone()))?);
-        let join = AsOfJoin::new(input, join.right.clone(), join.rule.clone())?;
+        let join = join.with_left(input)?;
         let join = LogicalPlan::Extension(Extension { node: Arc::new(join) });
         Ok(Transformed::yes(match conjunction(above) {
             Some(above) => LogicalPlan::Filter(Filter::try_new(above, Arc::new(join))?),
