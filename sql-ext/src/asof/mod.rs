@@ -8,6 +8,7 @@
 mod exec;
 mod index;
 mod instant;
+mod narrow;
 mod node;
 mod physical;
 mod plan;
@@ -35,6 +36,8 @@ pub(crate) fn optimizer_rules(
     // puts a projection in between.
     let place = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(0, |place| place + 1);
     rules.insert(place, Arc::new(push_left_filters::PushLeftFilters));
+    // Last, when it is settled which columns are read.
+    rules.push(Arc::new(narrow::NarrowAsOfJoin));
     rules
 }
 

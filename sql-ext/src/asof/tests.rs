@@ -4,8 +4,12 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
+use datafusion::common::{Result, resources_err};
 use datafusion::datasource::MemTable;
+use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use proptest::prelude::*;
 
 use crate::{Options, Outcome, SkewlessContext};
@@ -86,16 +90,70 @@ fn ids(count: usize) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(0..count as i64))
 }
 
+/// A memory pool that has room for everybody but the as-of join.
+#[derive(Debug, Default)]
+struct NoRoom(UnboundedMemoryPool);
+
+impl std::fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no room")
+    }
+}
+
+impl MemoryPool for NoRoom {
+    fn name(&self) -> &'static str {
+        "no room"
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.0.grow(reservation, additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.0.shrink(reservation, shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        if reservation.consumer().name() == "AsOfJoinExec" && additional > 0 {
+            return resources_err!("no room");
+        }
+        self.0.try_grow(reservation, additional)
+    }
+
+    fn reserved(&self) -> usize {
+        self.0.reserved()
+    }
+}
+
+/// The rows of a query when nothing of a right side fits into memory.
+fn run_without_memory(
+    context: &SkewlessContext,
+    runtime: &tokio::runtime::Runtime,
+    sql: &str,
+) -> (Vec<RecordBatch>, Arc<dyn ExecutionPlan>) {
+    runtime.block_on(async {
+        let Outcome::Rows(rows) = context.sql(sql).await.unwrap().remove(0) else { panic!("{sql} is a query") };
+        let env = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(NoRoom::default())).build_arc().unwrap();
+        let task = Arc::new(rows.task_ctx().with_runtime(env));
+        let plan = rows.create_physical_plan().await.unwrap();
+        (collect(Arc::clone(&plan), task).await.unwrap(), plan)
+    })
+}
+
+fn pairs(batches: &[RecordBatch]) -> Vec<(i64, Option<i64>)> {
+    let mut pairs = Vec::new();
+    for batch in batches {
+        let (l, r) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
+        pairs.extend(l.iter().zip(r.iter()).map(|(l, r)| (l.unwrap(), r)));
+    }
+    pairs
+}
+
 /// The right id for each left id, in the order that the rows came out.
 fn run(context: &SkewlessContext, runtime: &tokio::runtime::Runtime, sql: &str) -> Vec<(i64, Option<i64>)> {
     runtime.block_on(async {
         let Outcome::Rows(rows) = context.sql(sql).await.unwrap().remove(0) else { panic!("{sql} is a query") };
-        let mut pairs = Vec::new();
-        for batch in rows.collect().await.unwrap() {
-            let (l, r) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
-            pairs.extend(l.iter().zip(r.iter()).map(|(l, r)| (l.unwrap(), r)));
-        }
-        pairs
+        pairs(&rows.collect().await.unwrap())
     })
 }
 
@@ -189,8 +247,146 @@ proptest! {
         found.sort_unstable();
         let expected: Vec<(i64, Option<i64>)> =
             left.iter().enumerate().map(|(id, row)| (id as i64, oracle(*row, &right, way, tolerance))).collect();
-        prop_assert_eq!(found, expected, "{}", sql);
+        prop_assert_eq!(&found, &expected, "{}", sql);
+
+        if !matches!(way, Way::Nearest) {
+            let (batches, plan) = run_without_memory(&context, &runtime, &sql);
+            let mut merged = pairs(&batches);
+            if partitions == 1 {
+                let order: Vec<i64> = left_rows.iter().map(|row| *row as i64).collect();
+                prop_assert_eq!(merged.iter().map(|pair| pair.0).collect::<Vec<_>>(), order, "left order is kept on disk");
+            }
+            merged.sort_unstable();
+            prop_assert_eq!(merged, expected, "on disk: {}", sql);
+            let matchable = right.iter().any(|row| row.0.is_some() && row.1.is_some());
+            prop_assert!(!matchable || spilled(&plan) > 0, "nothing was written to disk");
+        }
     }
+}
+
+/// Files that the as-of joins of a plan wrote.
+fn spilled(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let own = plan.metrics().filter(|_| plan.name() == "AsOfJoinExec").and_then(|metrics| metrics.spill_count());
+    own.unwrap_or(0) + plan.children().into_iter().map(spilled).sum::<usize>()
+}
+
+fn context_of(partitions: usize) -> (SkewlessContext, tokio::runtime::Runtime) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let options = Options { target_partitions: Some(partitions), ..Options::default() };
+    let context = runtime.block_on(SkewlessContext::new(options)).unwrap();
+    (context, runtime)
+}
+
+#[test]
+fn a_right_side_many_times_the_memory_loses_nothing() {
+    let (context, runtime) = context_of(2);
+    // One hot key has half of the rows; 200,000 rows of 24 bytes are six times the memory.
+    let made = "CREATE TABLE r AS SELECT CASE WHEN value % 2 = 0 THEN 0 ELSE value % 997 END AS k,
+                  (value * 7919) % 200003 AS t, value AS id FROM generate_series(1, 200000);
+                CREATE TABLE l AS SELECT value % 1000 AS k, (value * 31) % 200100 AS t, value AS id
+                  FROM generate_series(1, 20000);
+                SELECT 1 AS l, 1 AS r";
+    run(&context, &runtime, made);
+    for keys in ["ON l.k = r.k", ""] {
+        for op in [">=", "<"] {
+            let sql =
+                format!("SELECT l.id, r.id FROM l ASOF JOIN r MATCH_CONDITION (l.t {op} r.t) {keys} ORDER BY l.id");
+            run(&context, &runtime, "RESET datafusion.runtime.memory_limit; SELECT 1 AS l, 1 AS r");
+            let expected = run(&context, &runtime, &sql);
+            assert_eq!(expected.len(), 20_000);
+            let limited = "SET datafusion.runtime.memory_limit = '800K';
+                           SET datafusion.execution.sort_spill_reservation_bytes = 65536;
+                           SET datafusion.execution.batch_size = 512; SELECT 1 AS l, 1 AS r";
+            run(&context, &runtime, limited);
+            assert!(run(&context, &runtime, &sql) == expected, "{sql}");
+        }
+    }
+}
+
+#[test]
+fn nearest_beyond_memory_says_what_to_do() {
+    let (context, runtime) = context_of(1);
+    let sql = "SELECT l.id, r.id FROM asof_join(l, r, ['k'], 'l.t >= r.t', direction => 'nearest')";
+    run(
+        &context,
+        &runtime,
+        "CREATE TABLE l AS SELECT 1 AS k, 2 AS t, 3 AS id; CREATE TABLE r AS SELECT * FROM l;
+                             SELECT 1 AS l, 1 AS r",
+    );
+    let message = runtime.block_on(async {
+        let Outcome::Rows(rows) = context.sql(sql).await.unwrap().remove(0) else { panic!("a query") };
+        let env = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(NoRoom::default())).build_arc().unwrap();
+        let task = Arc::new(rows.task_ctx().with_runtime(env));
+        collect(rows.create_physical_plan().await.unwrap(), task).await.unwrap_err().to_string()
+    });
+    assert!(message.contains("'nearest'") && message.contains("allow it more"), "{message}");
+}
+
+/// A row count of each scan that a plan made, by the columns that it read.
+fn scans(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<(String, usize)>) {
+    if plan.children().is_empty() {
+        let columns: Vec<String> = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let rows = plan.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or(0);
+        found.push((columns.join(","), rows));
+    }
+    for child in plan.children() {
+        scans(child, found);
+    }
+}
+
+#[test]
+fn tie_columns_are_read_only_where_a_tie_exists() {
+    let (context, runtime) = context_of(1);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, tie) in [("distinct", 2), ("tied", 1)] {
+        let path = folder.path().join(format!("{name}.parquet"));
+        let sql = format!(
+            "COPY (SELECT * FROM (VALUES (1, 1, 10, 'a', 5.0), (1, {tie}, 10, 'b', 1.0), (1, 3, 7, 'c', 2.0))
+               AS v(k, t, rank, word, x)) TO '{path}';
+             CREATE EXTERNAL TABLE {name} STORED AS PARQUET LOCATION '{path}'; SELECT 1 AS l, 1 AS r",
+            path = path.display()
+        );
+        run(&context, &runtime, &sql);
+    }
+    for (name, at, x, scanned) in [("distinct", 2, 1.0, vec![3]), ("tied", 1, 1.0, vec![3, 3])] {
+        let sql = format!(
+            "SELECT r.x FROM (SELECT 1 AS k, {at} AS t) l ASOF JOIN {name} r MATCH_CONDITION (l.t >= r.t) ON l.k = r.k"
+        );
+        let (batch, plan) = runtime.block_on(async {
+            let Outcome::Rows(rows) = context.sql(&sql).await.unwrap().remove(0) else { panic!("a query") };
+            let task = Arc::new(rows.task_ctx());
+            let plan = rows.create_physical_plan().await.unwrap();
+            (collect(Arc::clone(&plan), task).await.unwrap().remove(0), plan)
+        });
+        // (10, 'b') is greater than (10, 'a'), columns that the query itself does not ask for.
+        assert_eq!(batch.column(0).as_primitive::<Float64Type>().value(0).to_bits(), f64::to_bits(x));
+        let mut found = Vec::new();
+        scans(&plan, &mut found);
+        let read: Vec<usize> =
+            found.iter().filter(|(columns, _)| columns.contains('x')).map(|(_, rows)| *rows).collect();
+        let narrow = found.iter().find(|(columns, _)| columns == "k,t,x");
+        assert!(narrow.is_some_and(|(_, rows)| *rows == 3), "{found:?}");
+        assert_eq!(read.iter().copied().filter(|rows| *rows > 0).collect::<Vec<_>>(), scanned, "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn columns_that_nothing_asks_for_are_not_gathered() {
+    let (context, runtime) = context_of(1);
+    run(
+        &context,
+        &runtime,
+        "CREATE TABLE l AS SELECT 1 AS k, 2 AS t, 3 AS v; CREATE TABLE r AS SELECT * FROM l;
+                             SELECT 1 AS l, 1 AS r",
+    );
+    let sql = "SELECT sum(b.v), count(*) FROM l ASOF JOIN r a MATCH_CONDITION (l.t >= a.t) ON l.k = a.k
+               ASOF JOIN r b MATCH_CONDITION (a.t >= b.t) ON a.k = b.k";
+    let plan = runtime.block_on(async {
+        let Outcome::Rows(rows) = context.sql(sql).await.unwrap().remove(0) else { panic!("a query") };
+        displayable(rows.create_physical_plan().await.unwrap().as_ref()).indent(false).to_string()
+    });
+    let joins: Vec<&str> = plan.lines().filter(|line| line.contains("AsOfJoinExec")).collect();
+    assert!(joins[0].ends_with("projection=[v]") && joins[1].ends_with("projection=[k, t]"), "{plan}");
 }
 
 #[test]
@@ -214,4 +410,6 @@ fn filters_on_left_columns_run_before_the_join_and_unused_columns_are_not_read()
     assert!(below.contains("l.v > Int64(3)") && !below.contains("r.v > Int64(4)"), "{plan}");
     let left_scan = below.lines().find(|line| line.contains("TableScan: l")).unwrap();
     assert!(!left_scan.contains("unused"), "{plan}");
+    let right_scan = below.lines().find(|line| line.contains("TableScan: r")).unwrap();
+    assert!(!right_scan.contains("unused"), "{plan}");
 }
