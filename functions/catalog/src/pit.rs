@@ -515,8 +515,13 @@ impl Sorting {
     }
 
     fn finish(self) -> Timelines {
-        let mut timelines =
-            Timelines { starts: self.starts, counting: self.counting, rows: self.rows, events: self.events, known: None };
+        let mut timelines = Timelines {
+            starts: self.starts,
+            counting: self.counting,
+            rows: self.rows,
+            events: self.events,
+            known: None,
+        };
         timelines.known = self.known.map(|(from, first)| Known { order: order(&timelines, &from), from, first });
         timelines
     }
