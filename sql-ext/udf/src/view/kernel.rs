@@ -11,15 +11,11 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowNativeTypeOp, ArrowNumericType, AsArray, Int64Array, PrimitiveArray, UInt32Array,
-    downcast_primitive, new_empty_array,
+    new_empty_array,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::compute::take;
-use arrow::datatypes::{
-    ArrowNativeType, ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
-    DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType, Float16Type,
-    Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type,
-};
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{ArrowNativeType, DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion_common::{Result, ScalarValue, internal_datafusion_err, internal_err};
 use datafusion_expr::{Accumulator, ColumnarValue};
@@ -78,14 +74,12 @@ enum How {
     /// A statistic of floats.
     Sums(fn(&ExactSum) -> Option<f64>),
     Moments(fn(&ExactMoments) -> Option<f64>),
-    Min,
-    Max,
+    /// By a number for each row that orders as its value does.
+    Min(ScalarBuffer<i64>),
+    Max(ScalarBuffer<i64>),
     First,
     Last,
     Median(Ranks),
-    /// `min` and `max` of values without a native order: equal values have equal ranks.
-    RankedMin(Ranks),
-    RankedMax(Ranks),
     /// An accumulator of DataFusion that takes rows back exactly.
     Retract,
 }
@@ -122,15 +116,13 @@ impl Fast {
             "var_pop" if float => How::Moments(ExactMoments::var_pop),
             "stddev" if float => How::Moments(ExactMoments::stddev),
             "stddev_pop" if float => How::Moments(ExactMoments::stddev_pop),
-            "sum" if summed(values.data_type()) => How::Sum,
-            "avg" if is_decimal(values.data_type()) || matches!(values.data_type(), DataType::Duration(_)) => {
+            "sum" if is_summed(values.data_type()) => How::Sum,
+            "sum" | "avg" if is_decimal(values.data_type()) || matches!(values.data_type(), DataType::Duration(_)) => {
                 How::Retract
             }
-            "min" if is_ordered(values.data_type()) => How::Min,
-            "max" if is_ordered(values.data_type()) => How::Max,
-            "min" if is_bytes(values.data_type()) => How::RankedMin(Ranks::of_rows(values)?),
-            "max" if is_bytes(values.data_type()) => How::RankedMax(Ranks::of_rows(values)?),
-            "median" => match Ranks::of_numbers(values, taken.as_ref(), timelines) {
+            "min" if is_ordered(values.data_type()) => How::Min(order_of(values)?),
+            "max" if is_ordered(values.data_type()) => How::Max(order_of(values)?),
+            "median" => match Ranks::of(values, taken.as_ref(), timelines) {
                 Some(ranks) => How::Median(ranks),
                 None => return Ok(None),
             },
@@ -142,9 +134,8 @@ impl Fast {
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
         let ranks = match &self.how {
-            How::Median(ranks) | How::RankedMin(ranks) | How::RankedMax(ranks) => {
-                size_of::<u32>() * (ranks.ranks.capacity() + ranks.sorted.capacity())
-            }
+            How::Median(ranks) => size_of::<u32>() * (ranks.ranks.capacity() + ranks.sorted.capacity()),
+            How::Min(order) | How::Max(order) => order.inner().capacity(),
             _ => 0,
         };
         ranks + self.taken.as_ref().map_or(0, |taken| taken.inner().capacity())
@@ -169,13 +160,16 @@ impl Fast {
             }
             How::First => Sliding::boxed(Extreme::new(values, |position| Reverse(position)), taken, probes),
             How::Last => Sliding::boxed(Last { values, count: 0, greatest: 0 }, taken, probes),
-            How::RankedMin(ranks) => {
-                Sliding::boxed(Extreme::new(values, |position| Reverse(ranks.of(position))), taken, probes)
+            How::Min(order) => {
+                let key = |position: u32| order.get(position as usize).copied().map(Reverse);
+                Sliding::boxed(Extreme::new(values, key), taken, probes)
             }
-            How::RankedMax(ranks) => Sliding::boxed(Extreme::new(values, |position| ranks.of(position)), taken, probes),
+            How::Max(order) => {
+                let key = |position: u32| order.get(position as usize).copied();
+                Sliding::boxed(Extreme::new(values, key), taken, probes)
+            }
             How::Retract => Box::new(Retract::new(aggregate, probes)?),
             How::Sum => summing(values, aggregate.call.field().data_type(), taken, probes)?,
-            How::Min | How::Max => extreme(values, matches!(self.how, How::Max), taken, probes)?,
             How::Median(ranks) => median(values, ranks, taken, probes)?,
         })
     }
@@ -188,13 +182,9 @@ fn is_decimal(data_type: &DataType) -> bool {
     )
 }
 
-fn summed(data_type: &DataType) -> bool {
-    is_decimal(data_type) || matches!(data_type, DataType::Int64 | DataType::UInt64 | DataType::Duration(_))
-}
-
-/// Primitive types whose native order is that of `min` and `max`.
-fn is_ordered(data_type: &DataType) -> bool {
-    data_type.is_primitive() && !matches!(data_type, DataType::Interval(_))
+/// What [`Sum`] takes; sums of other types take rows back by DataFusion's own accumulator.
+fn is_summed(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Int64 | DataType::UInt64 | DataType::Decimal128(..))
 }
 
 /// Arrays that hold a value once for many rows.
@@ -202,17 +192,65 @@ fn is_encoded(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..))
 }
 
-fn is_bytes(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Boolean
-            | DataType::Utf8
-            | DataType::LargeUtf8
-            | DataType::Utf8View
-            | DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-    )
+/// Types of which `min` and `max` are those of arrow's row format.
+fn is_ordered(data_type: &DataType) -> bool {
+    let primitive = data_type.is_primitive() && !matches!(data_type, DataType::Interval(_));
+    primitive
+        || matches!(
+            data_type,
+            DataType::Boolean
+                | DataType::Utf8
+                | DataType::LargeUtf8
+                | DataType::Utf8View
+                | DataType::Binary
+                | DataType::LargeBinary
+                | DataType::BinaryView
+        )
+}
+
+/// A number for each row that orders as its value does.
+fn order_of(values: &ArrayRef) -> Result<ScalarBuffer<i64>> {
+    Ok(match values.data_type() {
+        // The total order of floats is that of their bits, with those of negative ones turned over.
+        DataType::Float64 => {
+            let floats = values.as_primitive::<Float64Type>().values().iter();
+            floats.map(|value| value.to_bits() as i64).map(|bits| bits ^ ((bits >> 63) as u64 >> 1) as i64).collect()
+        }
+        DataType::Date32 | DataType::Time32(_) => integers(&cast(values, &DataType::Int32)?)?,
+        DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32
+        | DataType::Timestamp(..)
+        | DataType::Date64
+        | DataType::Time64(_)
+        | DataType::Duration(_) => integers(values)?,
+        _ => ranks_of(values)?,
+    })
+}
+
+fn integers(values: &ArrayRef) -> Result<ScalarBuffer<i64>> {
+    Ok(cast(values, &DataType::Int64)?.as_primitive::<Int64Type>().values().clone())
+}
+
+/// Ranks of the values; equal ones share one.
+fn ranks_of(values: &ArrayRef) -> Result<ScalarBuffer<i64>> {
+    let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
+    let encoded = converter.convert_columns(std::slice::from_ref(values))?;
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_unstable_by(|a, b| encoded.row(*a).cmp(&encoded.row(*b)));
+    let mut ranks = vec![0; values.len()];
+    for (rank, run) in order.chunk_by(|a, b| encoded.row(*a) == encoded.row(*b)).enumerate() {
+        for position in run {
+            if let Some(slot) = ranks.get_mut(*position) {
+                *slot = rank as i64;
+            }
+        }
+    }
+    Ok(ranks.into())
 }
 
 macro_rules! with_type {
@@ -239,49 +277,8 @@ fn summing<'a>(
         values, kernel,
         DataType::Int64 => Int64Type,
         DataType::UInt64 => UInt64Type,
-        DataType::Decimal32(..) => Decimal32Type,
-        DataType::Decimal64(..) => Decimal64Type,
-        DataType::Decimal128(..) => Decimal128Type,
-        DataType::Decimal256(..) => Decimal256Type,
-        DataType::Duration(TimeUnit::Second) => DurationSecondType,
-        DataType::Duration(TimeUnit::Millisecond) => DurationMillisecondType,
-        DataType::Duration(TimeUnit::Microsecond) => DurationMicrosecondType,
-        DataType::Duration(TimeUnit::Nanosecond) => DurationNanosecondType
+        DataType::Decimal128(..) => Decimal128Type
     )
-}
-
-fn extreme<'a>(
-    values: &'a ArrayRef,
-    greatest: bool,
-    taken: Option<&'a BooleanBuffer>,
-    probes: usize,
-) -> Result<Box<dyn Kernel + 'a>> {
-    fn of<'a, T: ArrowPrimitiveType>(
-        values: &'a ArrayRef,
-        greatest: bool,
-        taken: Option<&'a BooleanBuffer>,
-        probes: usize,
-    ) -> Box<dyn Kernel + 'a>
-    where
-        T::Native: ArrowNativeTypeOp,
-    {
-        let natives = values.as_primitive::<T>().values();
-        let key = move |position: u32| Ordered(natives.get(position as usize).copied().unwrap_or_default());
-        if greatest {
-            Sliding::boxed(Extreme::new(values, key), taken, probes)
-        } else {
-            Sliding::boxed(Extreme::new(values, move |position| Reverse(key(position))), taken, probes)
-        }
-    }
-    macro_rules! kernel {
-        ($type:ty) => {
-            Ok(of::<$type>(values, greatest, taken, probes))
-        };
-    }
-    downcast_primitive! {
-        values.data_type() => (kernel),
-        other => internal_err!("no kernel of a window orders {other}"),
-    }
 }
 
 fn median<'a>(
@@ -297,13 +294,8 @@ fn median<'a>(
     }
     with_type!(
         values, kernel,
-        DataType::Float16 => Float16Type,
-        DataType::Float32 => Float32Type,
         DataType::Float64 => Float64Type,
-        DataType::Decimal32(..) => Decimal32Type,
-        DataType::Decimal64(..) => Decimal64Type,
-        DataType::Decimal128(..) => Decimal128Type,
-        DataType::Decimal256(..) => Decimal256Type
+        DataType::Decimal128(..) => Decimal128Type
     )
 }
 
@@ -566,36 +558,19 @@ impl State for Last<'_> {
     }
 }
 
-/// Ranks of values by position.
+/// Ranks of the values of each entity, in which equal values differ by position.
 #[derive(Debug)]
 struct Ranks {
+    /// By position.
     ranks: Vec<u32>,
-    /// The position of each rank, where ranks are of one entity and have one position each.
+    /// The position of each rank, those of one entity after those of another.
     sorted: Vec<u32>,
 }
 
 impl Ranks {
-    /// Ranks among all values, in which equal values share one.
-    fn of_rows(values: &ArrayRef) -> Result<Self> {
-        let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
-        let encoded = converter.convert_columns(std::slice::from_ref(values))?;
-        let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_unstable_by(|a, b| encoded.row(*a).cmp(&encoded.row(*b)));
-        let mut ranks = vec![0; values.len()];
-        for (rank, run) in order.chunk_by(|a, b| encoded.row(*a) == encoded.row(*b)).enumerate() {
-            for position in run {
-                if let Some(slot) = ranks.get_mut(*position) {
-                    *slot = rank as u32;
-                }
-            }
-        }
-        Ok(Self { ranks, sorted: Vec::new() })
-    }
-
-    /// Ranks within each entity, in which equal values differ by position. `None` for types that have no median, and for
-    /// NaN: DataFusion's median of an even number of values then depends on how they lie in memory.
-    fn of_numbers(values: &ArrayRef, taken: Option<&BooleanBuffer>, timelines: &Timelines) -> Option<Self> {
-        fn of<T: ArrowNumericType>(
+    /// `None` for types that [`Median`] does not take, and for NaN: DataFusion's median of an even number of values then depends on how they lie in memory.
+    fn of(values: &ArrayRef, taken: Option<&BooleanBuffer>, timelines: &Timelines) -> Option<Self> {
+        fn typed<T: ArrowNumericType>(
             values: &ArrayRef,
             taken: Option<&BooleanBuffer>,
             timelines: &Timelines,
@@ -627,18 +602,13 @@ impl Ranks {
             Some(Ranks { ranks, sorted })
         }
         match values.data_type() {
-            DataType::Float16 => of::<Float16Type>(values, taken, timelines),
-            DataType::Float32 => of::<Float32Type>(values, taken, timelines),
-            DataType::Float64 => of::<Float64Type>(values, taken, timelines),
-            DataType::Decimal32(..) => of::<Decimal32Type>(values, taken, timelines),
-            DataType::Decimal64(..) => of::<Decimal64Type>(values, taken, timelines),
-            DataType::Decimal128(..) => of::<Decimal128Type>(values, taken, timelines),
-            DataType::Decimal256(..) => of::<Decimal256Type>(values, taken, timelines),
+            DataType::Float64 => typed::<Float64Type>(values, taken, timelines),
+            DataType::Decimal128(..) => typed::<Decimal128Type>(values, taken, timelines),
             _ => None,
         }
     }
 
-    fn of(&self, position: u32) -> u32 {
+    fn rank(&self, position: u32) -> u32 {
         self.ranks.get(position as usize).copied().unwrap_or_default()
     }
 }
@@ -661,7 +631,7 @@ impl<'a, T: ArrowNumericType> Median<'a, T> {
 
     /// Turns the bit of a row over.
     fn toggle(&mut self, position: u32, by: u32) {
-        let rank = self.ranks.of(position) as usize;
+        let rank = self.ranks.rank(position) as usize;
         if let Some(word) = self.words.get_mut(rank / 64) {
             *word ^= 1 << (rank % 64);
         }
