@@ -1,6 +1,6 @@
 //! The point-in-time rule: which row of an entity counts at an as-of time, and why not the others.
 //!
-//! [`as_of`] is the rule, one row at a time, and the oracle of every test; [`Timeline`] answers the same question in
+//! [`as_of`] is the rule, one row at a time, and the oracle of every test; [`Timelines`] answers the same question in
 //! logarithmic time and is what the SQL operator and the online store call. Times are integers in one unit that the
 //! caller chooses; the rule never converts them.
 //!
@@ -9,8 +9,8 @@
 //! (event, available, tie) wins. A winner whose event is older than the ttl is *expired*: an older row never replaces
 //! it. A window of length `w` holds the rows that count and whose event time is at least `t - w`.
 
-use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Range;
 
 /// Why an as-of look-up has the value that it has: the first of these that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,7 +102,7 @@ pub fn as_of(rows: &[Row], t: i64, ttl: Option<i64>) -> (Status, Option<usize>) 
 }
 
 /// The rows of a window at time `t`, in (event, available, tie) order: those that count and whose event is at least
-/// `from`. The rule behind [`Timeline::window`].
+/// `from`. The rule behind [`Timelines::window`] and [`Slide`].
 pub fn window(rows: &[Row], t: i64, from: i64) -> Vec<usize> {
     let mut inside: Vec<_> = rows
         .iter()
@@ -114,101 +114,454 @@ pub fn window(rows: &[Row], t: i64, from: i64) -> Vec<usize> {
     inside.into_iter().map(|(_, index)| index).collect()
 }
 
-/// One entity's rows, indexed for as-of look-ups.
+/// The rows of many entities, indexed for as-of look-ups: the fast form of [`as_of`] and [`window`].
 ///
 /// A row counts from `max(event, available)` on, so sorting by that and keeping a running arg-max of
-/// (event, available, tie) turns the two inequalities of the rule into one binary search.
+/// (event, available, tie) turns the two inequalities of the rule into one search. The rows of an entity lie next to
+/// each other, first those that can never count, and then the others by (event, available, tie); a *position* is a
+/// place in that order. All entities share the same few arrays.
 #[derive(Clone, Debug, Default)]
-pub struct Timeline {
-    /// Rows that can count, by (event, available, tie): event, available, and the caller's index.
-    rows: Vec<(i64, i64, u32)>,
-    /// (counts from, position in `rows` of the winner from then on), by time; only where the winner changes.
-    winners: Vec<(i64, u32)>,
-    first_event: Option<i64>,
-    empty: bool,
+pub struct Timelines {
+    /// Entity `e` has the positions from `starts[e]` to `starts[e + 1]`.
+    starts: Vec<u32>,
+    /// The first position of each entity whose row can count; empty where every row can.
+    counting: Vec<u32>,
+    /// The caller's row at each position.
+    rows: Vec<u32>,
+    /// Event times by position.
+    events: Vec<i64>,
+    /// `None` where every row is known at its event.
+    known: Option<Known>,
 }
 
-impl Timeline {
-    /// Indexes one entity's rows, given in any order. Indices that look-ups return refer to this slice.
-    pub fn new(rows: &[Row]) -> Self {
-        let mut order: Vec<u32> = (0..rows.len() as u32).filter(|&i| rows[i as usize].order().is_some()).collect();
-        let key = |i: &u32| rows[*i as usize].order();
-        if !order.is_sorted_by_key(key) {
-            order.sort_unstable_by(|a, b| key(a).cmp(&key(b)).then(a.cmp(b)));
-        }
-        let sorted: Vec<(i64, i64, u32)> = order
-            .into_iter()
-            .filter_map(|i| rows[i as usize].order().map(|(event, available, _)| (event, available, i)))
-            .collect();
+/// From when rows are known, where that is not their event time.
+#[derive(Clone, Debug)]
+struct Known {
+    /// From when each row counts, by position: the later of event and availability.
+    from: Vec<i64>,
+    /// The first event of each entity, available or not.
+    first: Vec<Option<i64>>,
+    /// `None` where the rows of each entity become known in the order of their positions.
+    order: Option<Order>,
+}
 
-        let mut by_known: Vec<u32> = (0..sorted.len() as u32).collect();
-        let known = |position: u32| {
-            let (event, available, _) = sorted[position as usize];
-            event.max(available)
-        };
-        if !by_known.is_sorted_by_key(|&p| known(p)) {
-            by_known.sort_unstable_by_key(|&p| (known(p), p));
+/// The rows of each entity in the order in which they become known.
+#[derive(Clone, Debug)]
+struct Order {
+    /// From when the row counts.
+    from: Vec<i64>,
+    /// Its position.
+    enters: Vec<u32>,
+    /// The greatest position so far: the winner from then on.
+    winners: Vec<u32>,
+}
+
+impl Timelines {
+    /// Indexes rows in buckets of one entity each: those of entity `e` are `rows[starts[e]..starts[e + 1]]`, in any order.
+    ///
+    /// `event` and `available` give the times of a row; without `available` a row is known at its event. `rank` is
+    /// asked once, for the rows that are equal to another in entity, event and availability, if there are any; of rows
+    /// with equal ranks the first in `rows` comes first.
+    pub fn new<E>(
+        starts: Vec<u32>,
+        rows: Vec<u32>,
+        event: impl Fn(u32) -> Option<i64>,
+        available: Option<impl Fn(u32) -> Option<i64>>,
+        rank: impl FnOnce(&[u32]) -> Result<Vec<u32>, E>,
+    ) -> Result<Self, E> {
+        let mut sorting = Sorting::new(starts, rows, available.is_some());
+        let available = |row: u32, event: Option<i64>| available.as_ref().map_or(event, |available| available(row));
+        for entity in 0..sorting.starts.len().saturating_sub(1) {
+            sorting.sort(entity, |row| {
+                let event = event(row);
+                (event, available(row, event))
+            });
         }
-        let mut winners: Vec<(i64, u32)> = Vec::new();
-        for position in by_known {
-            let from = known(position);
-            match winners.last_mut() {
-                Some((_, best)) if *best > position => {}
-                Some((at, best)) if *at == from => *best = position,
-                _ => winners.push((from, position)),
-            }
-        }
-        Self {
-            rows: sorted,
-            winners,
-            first_event: rows.iter().filter_map(|row| row.event).min(),
-            empty: rows.is_empty(),
+        sorting.break_ties(rank)?;
+        Ok(sorting.finish())
+    }
+
+    /// How many entities there are, and among them those without rows.
+    pub fn entities(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// The caller's row at each position.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// The positions of an entity; none for one that is not there.
+    pub fn positions(&self, entity: u32) -> Range<usize> {
+        let start = entity as usize;
+        match (self.starts.get(start), self.starts.get(start + 1)) {
+            (Some(start), Some(end)) => *start as usize..*end as usize,
+            _ => 0..0,
         }
     }
 
-    /// The same answer as [`as_of`].
-    pub fn as_of(&self, t: i64, ttl: Option<i64>) -> (Status, Option<usize>) {
-        let (status, winner) = self.latest(t);
-        match winner {
-            Some((index, event)) if ttl.is_some_and(|ttl| i128::from(t) - i128::from(event) > i128::from(ttl)) => {
-                (Status::Expired, Some(index))
-            }
-            winner => (status, winner.map(|(index, _)| index)),
-        }
+    /// Bytes held.
+    pub fn size(&self) -> usize {
+        let known = self.known.as_ref().map_or(0, |known| {
+            let order = known.order.as_ref().map_or(0, |order| {
+                8 * order.from.capacity() + 4 * (order.enters.capacity() + order.winners.capacity())
+            });
+            8 * known.from.capacity() + size_of::<Option<i64>>() * known.first.capacity() + order
+        });
+        4 * (self.starts.capacity() + self.counting.capacity() + self.rows.capacity())
+            + 8 * self.events.capacity()
+            + known
     }
 
-    /// The winner at `t` and its event time, whatever its age.
+    /// The event time at a position whose row can count.
+    pub fn event(&self, position: usize) -> Option<i64> {
+        self.events.get(position).copied()
+    }
+
+    /// The status at `t` and the position of the winner, whatever its age.
     ///
     /// For callers whose `t` is in a finer unit than the rows': with `t` rounded down, "event ≤ t" stays exact, and
-    /// they test the ttl in their own unit.
-    pub fn latest(&self, t: i64) -> (Status, Option<(usize, i64)>) {
-        if self.empty {
+    /// they test the ttl in their own unit. Look-ups of one entity that share a [`Cursor`] are fast where their times
+    /// ascend.
+    pub fn latest(&self, entity: u32, t: i64, cursor: &mut Cursor) -> (Status, Option<usize>) {
+        let all = self.positions(entity);
+        if all.is_empty() {
             return (Status::NoEntity, None);
         }
-        if self.first_event.is_none_or(|first| first > t) {
-            return (Status::BeforeFirst, None);
+        let inside = self.counting(entity, all);
+        let known = cursor.advance(self.known_from().get(inside.clone()).unwrap_or_default(), t);
+        if let Some(last) = known.checked_sub(1) {
+            let place = inside.start + last;
+            let order = self.known.as_ref().and_then(|known| known.order.as_ref());
+            let winner = order.and_then(|order| order.winners.get(place)).map_or(place, |winner| *winner as usize);
+            return (Status::Ok, Some(winner));
         }
-        let known = self.winners.partition_point(|&(from, _)| from <= t);
-        let winner = known.checked_sub(1).and_then(|last| self.winners.get(last));
-        match winner.and_then(|&(_, position)| self.rows.get(position as usize)) {
-            Some(&(event, _, index)) => (Status::Ok, Some((index as usize, event))),
-            None => (Status::NotYetKnown, None),
+        let first = self.known.as_ref().and_then(|known| known.first.get(entity as usize).copied().flatten());
+        let happened = first.is_some_and(|first| first <= t);
+        (if happened { Status::NotYetKnown } else { Status::BeforeFirst }, None)
+    }
+
+    /// The positions of the rows of a window at time `t`, ascending: those that count and whose event is at least
+    /// `from`.
+    pub fn window(&self, entity: u32, t: i64, from: i64) -> impl Iterator<Item = usize> + '_ {
+        let inside = self.counting(entity, self.positions(entity));
+        let events = self.events.get(inside.clone()).unwrap_or_default();
+        let start = events.partition_point(|event| *event < from);
+        let end = events.partition_point(|event| *event <= t).max(start);
+        (inside.start + start..inside.start + end).filter(move |position| self.is_known(*position, t))
+    }
+
+    /// The window of one entity as its as-of time goes on.
+    pub fn slide(&self, entity: u32) -> Slide<'_> {
+        let inside = self.counting(entity, self.positions(entity));
+        Slide {
+            timelines: self,
+            start: inside.start,
+            events: self.events.get(inside.clone()).unwrap_or_default(),
+            known: self.known_from().get(inside).unwrap_or_default(),
+            at: None,
         }
     }
 
-    /// The rows of a window at time `t`: those that count and whose event is at least `from`, in
-    /// (event, available, tie) order.
-    pub fn window(&self, t: i64, from: i64) -> impl Iterator<Item = usize> + '_ {
-        let start = self.rows.partition_point(|&(event, ..)| event < from);
-        let end = self.rows.partition_point(|&(event, ..)| event <= t).max(start);
-        let inside = self.rows.get(start..end).unwrap_or_default();
-        inside.iter().filter(move |&&(_, available, _)| available <= t).map(|&(_, _, index)| index as usize)
+    /// The positions among these whose rows can count.
+    fn counting(&self, entity: u32, all: Range<usize>) -> Range<usize> {
+        self.counting.get(entity as usize).map_or(all.start, |first| *first as usize)..all.end
+    }
+
+    /// From when rows count, in the order in which they become known.
+    fn known_from(&self) -> &[i64] {
+        match &self.known {
+            None => &self.events,
+            Some(Known { order: None, from, .. }) => from,
+            Some(Known { order: Some(order), .. }) => &order.from,
+        }
+    }
+
+    /// Whether a row whose event is at most `t` is known at `t`.
+    fn is_known(&self, position: usize, t: i64) -> bool {
+        self.known.as_ref().is_none_or(|known| known.from.get(position).is_some_and(|from| *from <= t))
     }
 }
 
-/// Ascending order of (event, available, tie) with rows that can never count first; the canonical order of stored rows.
-pub fn canonical(a: &Row, b: &Row) -> Ordering {
-    (a.event, a.available, a.tie).cmp(&(b.event, b.available, b.tie))
+/// Where an earlier look-up of the same entity ended. Any cursor gives the same answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor(usize);
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self(usize::MAX)
+    }
+}
+
+impl Cursor {
+    /// How many of the ascending times are at most `t`.
+    fn advance(&mut self, times: &[i64], t: i64) -> usize {
+        let mut low = self.0.min(times.len());
+        self.0 = match low.checked_sub(1) {
+            // Back in time, or the first look-up.
+            Some(last) if times.get(last).is_some_and(|time| *time > t) => {
+                times.get(..last).unwrap_or_default().partition_point(|time| *time <= t)
+            }
+            _ => {
+                let mut step = 1;
+                while times.get(low + step - 1).is_some_and(|time| *time <= t) {
+                    low += step;
+                    step *= 2;
+                }
+                let high = (low + step - 1).min(times.len());
+                low + times.get(low..high).unwrap_or_default().partition_point(|time| *time <= t)
+            }
+        };
+        self.0
+    }
+}
+
+/// The window of one entity while neither its as-of time nor its start goes back: each row enters and leaves once.
+#[derive(Clone, Debug)]
+pub struct Slide<'a> {
+    timelines: &'a Timelines,
+    /// The first position whose row can count.
+    start: usize,
+    events: &'a [i64],
+    known: &'a [i64],
+    at: Option<At>,
+}
+
+/// Where a [`Slide`] stands.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    t: i64,
+    /// How many events are before the window.
+    gone: Cursor,
+    /// How many events are at most `t`.
+    happened: Cursor,
+    /// How many rows are known at `t`.
+    known: Cursor,
+}
+
+/// How a window differs from the one before.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// The rows that were inside have all left, and `left` does not list them.
+    pub anew: bool,
+    /// Positions of the rows that left, ascending.
+    pub left: Vec<u32>,
+    /// Positions of the rows that entered, in the order in which they became known or, in a window made anew,
+    /// ascending.
+    pub entered: Vec<u32>,
+}
+
+impl Change {
+    /// Whether the window is the same as before.
+    pub fn is_none(&self) -> bool {
+        !self.anew && self.left.is_empty() && self.entered.is_empty()
+    }
+}
+
+impl Slide<'_> {
+    /// Goes on to the window at `t` that starts at `from`; `None` is after every event. Neither may be less than before.
+    pub fn to(&mut self, t: i64, from: Option<i64>, change: &mut Change) {
+        change.left.clear();
+        change.entered.clear();
+        let before = self.at;
+        let at = before.unwrap_or(At { t, gone: Cursor(0), happened: Cursor(0), known: Cursor(0) });
+        let (mut gone, mut happened, mut known) = (at.gone, at.happened, at.known);
+        if before.is_none() {
+            (gone, happened, known) = Default::default();
+        }
+        let first = match from.map(|from| from.checked_sub(1)) {
+            Some(Some(last_gone)) => gone.advance(self.events, last_gone),
+            Some(None) => {
+                gone = Cursor(0);
+                0
+            }
+            None => {
+                gone = Cursor(self.events.len());
+                self.events.len()
+            }
+        };
+        let end = happened.advance(self.events, t).max(first);
+        let now_known = known.advance(self.known, t);
+        self.at = Some(At { t, gone, happened, known });
+        // Rows that would leave or enter one by one, against all that are inside.
+        change.anew = before.is_none() || end - first < (first - at.gone.0) + (now_known - at.known.0);
+        let timelines = self.timelines;
+        if change.anew {
+            let inside = (self.start + first..self.start + end).filter(|position| timelines.is_known(*position, t));
+            change.entered.extend(inside.map(|position| position as u32));
+            return;
+        }
+        let left = (self.start + at.gone.0..self.start + first)
+            .filter(|position| timelines.events.get(*position).is_some_and(|event| *event <= at.t))
+            .filter(|position| timelines.is_known(*position, at.t));
+        change.left.extend(left.map(|position| position as u32));
+        let entering = self.start + at.known.0..self.start + now_known;
+        let first = (self.start + first) as u32;
+        match timelines.known.as_ref().and_then(|known| known.order.as_ref()) {
+            None => change.entered.extend((entering.start as u32).max(first)..entering.end as u32),
+            Some(order) => {
+                let entering = order.enters.get(entering).unwrap_or_default();
+                change.entered.extend(entering.iter().copied().filter(|position| *position >= first));
+            }
+        }
+    }
+}
+
+/// [`Timelines`] in the making.
+struct Sorting {
+    starts: Vec<u32>,
+    counting: Vec<u32>,
+    rows: Vec<u32>,
+    events: Vec<i64>,
+    /// From when rows count, and the first event of each entity, where rows have a time of availability.
+    known: Option<(Vec<i64>, Vec<Option<i64>>)>,
+    /// Positions of rows that are equal in entity, event and availability.
+    ties: Vec<Range<usize>>,
+    scratch: Vec<(bool, Option<i64>, Option<i64>, u32)>,
+}
+
+impl Sorting {
+    fn new(starts: Vec<u32>, rows: Vec<u32>, late: bool) -> Self {
+        let count = rows.len();
+        Self {
+            counting: Vec::new(),
+            events: Vec::with_capacity(count),
+            known: late.then(|| (Vec::with_capacity(count), Vec::with_capacity(starts.len()))),
+            ties: Vec::new(),
+            scratch: Vec::new(),
+            starts,
+            rows,
+        }
+    }
+
+    /// Sorts the rows of the next entity by (event, available); rows that can never count first.
+    fn sort(&mut self, entity: usize, times: impl Fn(u32) -> (Option<i64>, Option<i64>)) {
+        let (Some(start), Some(end)) = (self.starts.get(entity), self.starts.get(entity + 1)) else { return };
+        let (start, end) = (*start as usize, *end as usize);
+        let Some(rows) = self.rows.get_mut(start..end) else { return };
+        let mut last = (i64::MIN, i64::MIN);
+        let sorted = rows.iter().all(|row| {
+            let (Some(event), Some(available)) = times(*row) else { return false };
+            let ascending = last <= (event, available);
+            if ascending {
+                if last == (event, available) && self.events.len() > start {
+                    tie(&mut self.ties, self.events.len());
+                }
+                last = (event, available);
+                self.events.push(event);
+                if let Some((from, _)) = &mut self.known {
+                    from.push(event.max(available));
+                }
+            }
+            ascending
+        });
+        if sorted {
+            if let Some((_, first_events)) = &mut self.known {
+                first_events.push(self.events.get(start).copied());
+            }
+            return;
+        }
+
+        self.events.truncate(start);
+        while self.ties.pop_if(|run| run.start >= start).is_some() {}
+        self.scratch.clear();
+        self.scratch.extend(rows.iter().map(|row| {
+            let (event, available) = times(*row);
+            (event.is_some() && available.is_some(), event, available, *row)
+        }));
+        // Stable: rows of equal times keep the order in which they came.
+        self.scratch.sort_by_key(|(counts, event, available, _)| (*counts, *event, *available));
+        let mut before = None;
+        for (place, ((counts, event, available, row), slot)) in self.scratch.iter().zip(rows).enumerate() {
+            *slot = *row;
+            self.events.push(event.unwrap_or(i64::MIN));
+            if before.replace((event, available)) == Some((event, available)) {
+                tie(&mut self.ties, start + place);
+            }
+            if !counts {
+                if self.counting.is_empty() {
+                    self.counting.clone_from(&self.starts);
+                }
+                if let Some(first) = self.counting.get_mut(entity) {
+                    *first += 1;
+                }
+            }
+        }
+        if let Some((from, first_events)) = &mut self.known {
+            from.truncate(start);
+            let times = self.scratch.iter().map(|(_, event, available, _)| event.max(available));
+            from.extend(times.map(|time| time.unwrap_or(i64::MIN)));
+            first_events.push(self.scratch.iter().filter_map(|(_, event, ..)| *event).min());
+        }
+    }
+
+    fn break_ties<E>(&mut self, rank: impl FnOnce(&[u32]) -> Result<Vec<u32>, E>) -> Result<(), E> {
+        if self.ties.is_empty() {
+            return Ok(());
+        }
+        let tied: Vec<u32> =
+            self.ties.iter().flat_map(|run| self.rows.get(run.clone()).unwrap_or_default()).copied().collect();
+        let ranks = rank(&tied)?;
+        let mut ranked = ranks.into_iter().zip(tied);
+        for run in &self.ties {
+            let Some(slots) = self.rows.get_mut(run.clone()) else { continue };
+            let mut run: Vec<(u32, u32)> = ranked.by_ref().take(slots.len()).collect();
+            run.sort_by_key(|(rank, _)| *rank);
+            for (slot, (_, row)) in slots.iter_mut().zip(run) {
+                *slot = row;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Timelines {
+        let mut timelines = Timelines {
+            starts: self.starts,
+            counting: self.counting,
+            rows: self.rows,
+            events: self.events,
+            known: None,
+        };
+        timelines.known = self.known.map(|(from, first)| Known { order: order(&timelines, &from), from, first });
+        timelines
+    }
+}
+
+/// Notes that the row at a position is equal to the one before it.
+fn tie(ties: &mut Vec<Range<usize>>, position: usize) {
+    match ties.last_mut() {
+        Some(run) if run.end == position => run.end += 1,
+        _ => ties.push(position - 1..position + 1),
+    }
+}
+
+/// The order in which rows become known, where that is not the order of their positions.
+fn order(timelines: &Timelines, known: &[i64]) -> Option<Order> {
+    let entities = || {
+        (0..timelines.entities() as u32)
+            .map(|entity| timelines.counting(entity, timelines.positions(entity)))
+            .filter(|inside| !known.get(inside.clone()).unwrap_or_default().is_sorted())
+    };
+    entities().next()?;
+    let mut from = known.to_vec();
+    let mut enters: Vec<u32> = (0..known.len() as u32).collect();
+    let mut winners = enters.clone();
+    let mut scratch: Vec<(i64, u32)> = Vec::new();
+    for inside in entities() {
+        scratch.clear();
+        scratch.extend(inside.clone().filter_map(|position| Some((*known.get(position)?, position as u32))));
+        scratch.sort_unstable();
+        let mut best = 0;
+        for (place, (time, position)) in inside.zip(&scratch) {
+            best = best.max(*position);
+            if let (Some(from), Some(enters), Some(winner)) =
+                (from.get_mut(place), enters.get_mut(place), winners.get_mut(place))
+            {
+                (*from, *enters, *winner) = (*time, *position, best);
+            }
+        }
+    }
+    Some(Order { from, enters, winners })
 }
 
 #[cfg(test)]
@@ -223,8 +576,42 @@ mod tests {
 
     fn both(rows: &[Row], t: i64, ttl: Option<i64>) -> (Status, Option<usize>) {
         let rule = as_of(rows, t, ttl);
-        assert_eq!(Timeline::new(rows).as_of(t, ttl), rule);
+        assert_eq!(fast(&index(&[rows]), 0, t, ttl, &mut Cursor::default()), rule);
         rule
+    }
+
+    /// Rows of several entities, dealt out in turn; row `i` of entity `e` is `1000 e + i`.
+    fn index(entities: &[&[Row]]) -> Timelines {
+        let mut starts = vec![0];
+        let mut rows: Vec<u32> = Vec::new();
+        for (entity, own) in entities.iter().enumerate() {
+            rows.extend((0..own.len()).map(|i| (1000 * entity + i) as u32));
+            starts.push(rows.len() as u32);
+        }
+        let row = |row: u32| entities[row as usize / 1000][row as usize % 1000];
+        let rank = |tied: &[u32]| Ok::<_, std::convert::Infallible>(tied.iter().map(|i| row(*i).tie).collect());
+        let every = entities.iter().copied().flatten();
+        let timelines = if every.clone().all(|row| row.available == row.event) {
+            let none = None::<fn(u32) -> Option<i64>>;
+            Timelines::new(starts, rows, |i| row(i).event, none, rank)
+        } else {
+            Timelines::new(starts, rows, |i| row(i).event, Some(|i| row(i).available), rank)
+        };
+        let Ok(timelines) = timelines;
+        timelines
+    }
+
+    /// The same question as [`as_of`]'s.
+    fn fast(timelines: &Timelines, entity: u32, t: i64, ttl: Option<i64>, at: &mut Cursor) -> (Status, Option<usize>) {
+        let (status, position) = timelines.latest(entity, t, at);
+        let event = position.and_then(|position| timelines.event(position));
+        let expired = event.zip(ttl).is_some_and(|(event, ttl)| i128::from(t) - i128::from(event) > i128::from(ttl));
+        let row = position.map(|position| timelines.rows()[position] as usize % 1000);
+        (if expired { Status::Expired } else { status }, row)
+    }
+
+    fn window_of(timelines: &Timelines, entity: u32, t: i64, from: i64) -> Vec<usize> {
+        timelines.window(entity, t, from).map(|position| timelines.rows()[position] as usize % 1000).collect()
     }
 
     #[test]
@@ -283,7 +670,7 @@ mod tests {
     #[test]
     fn a_window_that_ends_before_it_starts_is_empty() {
         let rows = [row(1, 1, 0)];
-        assert_eq!(Timeline::new(&rows).window(0, 5).count(), 0);
+        assert_eq!(window_of(&index(&[&rows]), 0, 0, 5), Vec::<usize>::new());
         assert_eq!(window(&rows, 0, 5), Vec::<usize>::new());
     }
 
@@ -302,13 +689,65 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn the_timeline_equals_the_rule(rows in rows(), ttl in prop::option::of(0_i64..12), w in 0_i64..25) {
-            let timeline = Timeline::new(&rows);
-            for t in -2..23 {
-                let rule = as_of(&rows, t, ttl);
-                prop_assert_eq!(timeline.as_of(t, ttl), rule);
-                prop_assert_eq!(timeline.window(t, t - w).collect::<Vec<_>>(), window(&rows, t, t - w));
+        fn the_timelines_equal_the_rule(
+            entities in prop::collection::vec((rows(), any::<bool>()), 1..4),
+            ttl in prop::option::of(0_i64..12),
+            w in 0_i64..25,
+            times in prop::collection::vec(-2_i64..23, 0..30),
+            no_availability in any::<bool>(),
+        ) {
+            let mut entities = entities;
+            for (rows, sorted) in &mut entities {
+                for row in rows.iter_mut().filter(|_| no_availability) {
+                    row.available = row.event;
+                }
+                if *sorted {
+                    rows.sort_by_key(Row::order);
+                }
             }
+            let slices: Vec<&[Row]> = entities.iter().map(|(rows, _)| rows.as_slice()).collect();
+            let timelines = index(&slices);
+            for (entity, rows) in slices.iter().enumerate() {
+                let mut cursor = Cursor::default();
+                for t in (-2..23).chain(times.iter().copied()) {
+                    let entity = entity as u32;
+                    prop_assert_eq!(fast(&timelines, entity, t, ttl, &mut cursor), as_of(rows, t, ttl));
+                    prop_assert_eq!(window_of(&timelines, entity, t, t - w), window(rows, t, t - w));
+                }
+            }
+            prop_assert_eq!(timelines.latest(slices.len() as u32, 0, &mut Cursor::default()), (Status::NoEntity, None));
+        }
+
+        #[test]
+        fn a_slide_holds_the_rows_of_each_window(
+            rows in rows(),
+            w in prop::option::of(0_i64..25),
+            mut times in prop::collection::vec(-2_i64..40, 0..30),
+        ) {
+            times.sort_unstable();
+            let timelines = index(&[&rows]);
+            let (mut slide, mut change) = (timelines.slide(0), Change::default());
+            let mut inside = std::collections::BTreeSet::new();
+            for t in times {
+                let from = w.map_or(i64::MIN, |w| t - w);
+                let before = inside.clone();
+                slide.to(t, Some(from), &mut change);
+                if change.anew {
+                    inside.clear();
+                }
+                for position in &change.left {
+                    prop_assert!(inside.remove(position), "{} left without having entered", position);
+                }
+                for position in &change.entered {
+                    prop_assert!(inside.insert(*position), "{} entered twice", position);
+                }
+                prop_assert!(change.is_none() <= (inside == before));
+                let now: Vec<usize> = inside.iter().map(|position| timelines.rows()[*position as usize] as usize).collect();
+                prop_assert_eq!(now, window(&rows, t, from));
+            }
+            slide.to(i64::MAX, None, &mut change);
+            inside.retain(|position| !change.anew && !change.left.contains(position));
+            prop_assert!(inside.is_empty() && change.entered.is_empty());
         }
 
         #[test]
@@ -320,10 +759,10 @@ mod tests {
                 shuffled.swap(i, (state >> 33) as usize % (i + 1));
             }
             let permuted: Vec<Row> = shuffled.iter().map(|&i| rows[i]).collect();
-            let timeline = Timeline::new(&permuted);
+            let timelines = index(&[&permuted]);
             for t in 0..20 {
-                let (status, index) = timeline.as_of(t, None);
-                prop_assert_eq!((status, index.map(|i| shuffled[i])), as_of(&rows, t, None));
+                let (status, row) = fast(&timelines, 0, t, None, &mut Cursor::default());
+                prop_assert_eq!((status, row.map(|row| shuffled[row])), as_of(&rows, t, None));
             }
         }
     }

@@ -94,13 +94,13 @@ pub(crate) async fn push(store: &impl KeyValue, views: &Views, limits: &Limits, 
     let made = view.rows_from_source(&pushed).map_err(|error| wrong(&error))?;
     let kept = made.num_rows();
     let table = FeatureTable::new(Arc::clone(&view), vec![made]).map_err(|error| wrong(&error))?;
-    let recorded_rows = table.rows().num_rows();
-    let fresh: Vec<(String, RecordBatch)> = table.entities().collect();
+    let fresh: Vec<(String, RecordBatch)> = table.entities().map_err(|error| wrong(&error))?.collect();
+    let recorded_rows: usize = fresh.iter().map(|(_, rows)| rows.num_rows()).sum();
     for (entity, batch) in &fresh {
         let mut all = vec![batch.clone()];
         all.extend(rows(store, &view.name, entity).await?);
         let merged = FeatureTable::new(Arc::clone(&view), all).map_err(|error| wrong(&error))?;
-        set_rows(store, &view.name, entity, merged.rows()).await?;
+        set_rows(store, &view.name, entity, &merged.rows().map_err(|error| wrong(&error))?).await?;
     }
     Ok(json!({
         "recorded": recorded_rows,

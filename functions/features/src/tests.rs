@@ -134,7 +134,7 @@ fn store() -> Map {
     for view in [inbound(), clock()] {
         keys.insert(format!("skewless/view/{}", view.name), view.to_json().unwrap().into_bytes());
     }
-    for (entity, rows) in table().entities() {
+    for (entity, rows) in table().entities().unwrap() {
         keys.insert(format!("skewless/rows/inbound/{entity}"), codec::encode(&rows).unwrap());
     }
     drop(keys);
@@ -252,7 +252,8 @@ fn a_view_without_a_key_needs_no_entities() {
     if let Kind::Recorded(recorded) = &mut view.kind {
         recorded.entity.clear();
     }
-    let (entity, rows) = FeatureTable::new(Arc::new(view.clone()), vec![rows()]).unwrap().entities().next().unwrap();
+    let table = FeatureTable::new(Arc::new(view.clone()), vec![rows()]).unwrap();
+    let (entity, rows) = table.entities().unwrap().next().unwrap();
     let mut keys = store.0.borrow_mut();
     keys.insert("skewless/view/all".to_owned(), view.to_json().unwrap().into_bytes());
     keys.insert(format!("skewless/rows/all/{entity}"), codec::encode(&rows).unwrap());

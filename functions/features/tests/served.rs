@@ -132,7 +132,7 @@ fn entries() -> BTreeMap<String, Vec<u8>> {
     for view in [delays(), clock()] {
         entries.insert(format!("skewless/view/{}", view.name), view.to_json().unwrap().into_bytes());
     }
-    for (entity, rows) in table().entities() {
+    for (entity, rows) in table().entities().unwrap() {
         entries.insert(format!("skewless/rows/delays/{entity}"), codec::encode(&rows).unwrap());
     }
     entries

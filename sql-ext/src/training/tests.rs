@@ -165,7 +165,7 @@ async fn the_rows_of_a_view_are_there_for_materialize() {
     let context = context(2, 8192).await;
     query(&context, &format!("{SETUP} SELECT 1")).await.expect("set up");
     let table = context.feature_rows("f").await.expect("rows");
-    let entities: Vec<_> = table.entities().map(|(key, rows)| (key, rows.num_rows())).collect();
+    let entities: Vec<_> = table.entities().unwrap().map(|(key, rows)| (key, rows.num_rows())).collect();
     assert_eq!(entities, [("[\"a\"]".to_owned(), 3), ("[\"b\"]".to_owned(), 1)]);
     let message = context.feature_rows("twice").await.expect_err("on demand").to_string();
     assert!(message.contains("ON DEMAND"), "{message}");

@@ -9,6 +9,7 @@ mod history;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use arrow::array::RecordBatch;
 use skewless_host::key_value::{self, Store};
 use skewless_sql::SkewlessContext;
 use skewless_udf::view::{FeatureTable, FeatureView, codec};
@@ -144,9 +145,12 @@ async fn materialize(context: &SkewlessContext, store: &Store, view: &FeatureVie
 
 fn write(store: &Store, view: &FeatureView, table: Option<&FeatureTable>, history: History) -> Result<(u64, usize)> {
     let prefix = rows_prefix(&view.name);
-    let entities = || table.into_iter().flat_map(FeatureTable::entities);
-    let cutoff = table.map(|table| history.cutoff(view, table.rows())).transpose()?;
-    let bar = progress::bar(entities().count() as u64, "entities");
+    let entities: Vec<(String, RecordBatch)> = match table {
+        Some(table) => table.entities()?.collect(),
+        None => Vec::new(),
+    };
+    let cutoff = table.map(|table| history.cutoff(view, &table.rows()?)).transpose()?;
+    let bar = progress::bar(entities.len() as u64, "entities");
     bar.set_prefix(view.name.clone());
     let mut rows = 0;
     store.transaction(|transaction| -> Result<()> {
@@ -158,7 +162,7 @@ fn write(store: &Store, view: &FeatureView, table: Option<&FeatureTable>, histor
         transaction.set(VIEWS, serde_json::to_string(&views)?.as_bytes())?;
         transaction.set(&definition_key(&view.name), view.to_json()?.as_bytes())?;
         transaction.delete_prefix(&prefix)?;
-        for (key, batch) in entities() {
+        for (key, batch) in entities {
             let kept = match &cutoff {
                 Some(cutoff) => cutoff.keep(&batch)?,
                 None => batch,

@@ -149,7 +149,7 @@ impl Hash for Exact {
 }
 
 /// An exact state of the catalog.
-trait State: Debug + Send + Sync + Sized + 'static {
+pub(crate) trait ExactState: Debug + Send + Sync + Sized + 'static {
     fn add(&mut self, value: f64);
     fn subtract(&mut self, value: f64);
     fn merge(&mut self, other: &Self);
@@ -161,7 +161,7 @@ trait State: Debug + Send + Sync + Sized + 'static {
 
 macro_rules! state {
     ($state:ty, $count:expr) => {
-        impl State for $state {
+        impl ExactState for $state {
             fn add(&mut self, value: f64) {
                 self.add(value);
             }
@@ -203,7 +203,7 @@ struct Accumulated<S> {
     read: fn(&S) -> Option<f64>,
 }
 
-impl<S: State> Accumulated<S> {
+impl<S: ExactState> Accumulated<S> {
     fn new(state: S, read: fn(&S) -> Option<f64>) -> Self {
         Self { state, read }
     }
@@ -222,7 +222,7 @@ fn each(values: &[ArrayRef], mut f: impl FnMut(f64)) -> Result<()> {
     Ok(())
 }
 
-impl<S: State> Accumulator for Accumulated<S> {
+impl<S: ExactState> Accumulator for Accumulated<S> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         each(values, |value| self.state.add(value))
     }

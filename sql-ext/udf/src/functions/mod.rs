@@ -16,6 +16,7 @@ use datafusion_expr::{AggregateUDF, DocSection, Documentation, ScalarUDF};
 use skewless_catalog::function::{Function, Kind, names, signature};
 use skewless_catalog::{FUNCTIONS, Value};
 
+pub(crate) use exact::ExactState;
 pub use exact::exact_aggregates;
 pub use math::pinned_math;
 

@@ -4,10 +4,12 @@
 //! rows of one view and answers as-of look-ups; the SQL operator and the online component call the same code.
 
 pub mod codec;
+mod kernel;
 mod key;
 mod table;
 mod time;
 mod types;
+mod window;
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};

@@ -1,57 +1,37 @@
 //! Rows of one view, indexed by entity and time, and the as-of look-up.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array, UInt64Array};
-use arrow::compute::{concat_batches, filter_record_batch, is_not_null, take, take_record_batch};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
-use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::buffer::NullBuffer;
+use arrow::compute::{concat_batches, take, take_arrays, take_record_batch};
+use arrow::datatypes::{DataType, Int64Type};
+use arrow::row::{RowConverter, Rows, SortField};
 use datafusion_common::{DataFusionError, Result, ScalarValue, plan_err};
-use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
-use skewless_catalog::pit::{Row, Status, Timeline};
+use skewless_catalog::pit::{Cursor, Status, Timelines};
 
-use super::time::{self, Scale, Span};
-use super::{FeatureValue, FeatureView, Recorded, Window, conform, key};
-use crate::expression;
+use super::time::{self, Clock, Scale, Span};
+use super::window::{Prepared, Probes};
+use super::{FeatureValue, FeatureView, Recorded, conform, key, window};
+use crate::groups::{Groups, NO_GROUP, bucket};
 
-/// The rows of a recorded view, of one entity or of many, in canonical order and ready for look-ups.
+/// The rows of a recorded view, of one entity or of many, ready for look-ups.
 ///
-/// Canonical order is by key, event, availability, tie-break columns and then the remaining columns as declared, so it
-/// does not depend on the order in which rows came. Rows with a NULL in their key can match nothing and are dropped.
+/// The rows stay as they came; entities are numbers, and the index is a permutation of the rows. Rows with a NULL in
+/// their key can match nothing and are left out. *Canonical order* is by key; of one entity, the rows that can never
+/// count (without an event time or an availability) come first, then by event, availability, tie-break columns and the
+/// remaining columns as declared, so it does not depend on the order in which rows came.
 #[derive(Debug)]
 pub struct FeatureTable {
     view: Arc<FeatureView>,
     rows: RecordBatch,
-    entities: Vec<Entity>,
-    index: HashMap<OwnedRow, u32>,
-    keys: Option<RowConverter>,
+    groups: Groups,
+    timelines: Timelines,
     key_types: Vec<DataType>,
     time_type: DataType,
     scale: Scale,
     ttl: Option<i128>,
     windows: Vec<Prepared>,
-}
-
-#[derive(Debug)]
-struct Entity {
-    start: usize,
-    len: usize,
-    timeline: Timeline,
-}
-
-/// A window feature with its arguments evaluated over all rows.
-#[derive(Debug)]
-struct Prepared {
-    feature: usize,
-    range: Option<i128>,
-    call: AggregateFunctionExpr,
-    args: Vec<ArrayRef>,
-    filter: Option<BooleanArray>,
-    /// The value of a window without rows.
-    empty: ScalarValue,
-    /// NULL of the feature's type, for rows that have no window at all.
-    null: ScalarValue,
 }
 
 /// The answer to a look-up: one element of each array for each key looked up.
@@ -86,68 +66,38 @@ impl FeatureTable {
         };
         let schema = view.rows_schema();
         let batches = batches.iter().map(|rows| conform(&view.name, rows, &schema)).collect::<Result<Vec<_>>>()?;
-        let mut rows = concat_batches(&schema, &batches)?;
+        let rows = concat_batches(&schema, &batches)?;
         drop(batches);
 
-        for name in &recorded.entity {
-            let column = column(&rows, recorded, name)?;
-            if column.null_count() > 0 {
-                rows = filter_record_batch(&rows, &is_not_null(&column)?)?;
-            }
-        }
-        let mut times = Times::of(recorded, &rows)?;
+        let keys = keys(recorded, &rows)?;
+        let (groups, mut ids) = Groups::of(&keys, rows.num_rows())?;
+        drop(keys);
+        let times = Times::of(recorded, &rows)?;
         if let Some(cutoff) = cutoff {
-            let known = times.known_at(cutoff, &view.name)?;
-            rows = filter_record_batch(&rows, &known)?;
-            times = Times::of(recorded, &rows)?;
-        }
-
-        let keys = recorded
-            .entity
-            .iter()
-            .map(|name| {
-                let column = column(&rows, recorded, name)?;
-                key::conform(&column, column.data_type())
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let order = canonical_order(recorded, &rows, &keys, &times)?;
-        let rows = take_record_batch(&rows, &order)?;
-        let times = times.take(&order);
-
-        let (keys, index, entities) = if keys.is_empty() {
-            let all = Entity::new(&times, 0, rows.num_rows());
-            (None, HashMap::new(), if rows.num_rows() > 0 { vec![all] } else { Vec::new() })
-        } else {
-            let sorted = keys.iter().map(|key| take(key, &order, None)).collect::<Result<Vec<_>, _>>()?;
-            let converter =
-                RowConverter::new(sorted.iter().map(|key| SortField::new(key.data_type().clone())).collect())?;
-            let encoded = converter.convert_columns(&sorted)?;
-            let mut index = HashMap::new();
-            let mut entities = Vec::new();
-            let mut start = 0;
-            while start < encoded.num_rows() {
-                let first = encoded.row(start);
-                let mut end = start + 1;
-                while end < encoded.num_rows() && encoded.row(end) == first {
-                    end += 1;
+            for (id, known) in ids.iter_mut().zip(times.known_at(cutoff, &view.name)?) {
+                if !known {
+                    *id = NO_GROUP;
                 }
-                index.insert(first.owned(), entities.len() as u32);
-                entities.push(Entity::new(&times, start, end));
-                start = end;
             }
-            (Some(converter), index, entities)
-        };
-
-        let windows = prepare(recorded, &rows)?;
+        }
+        let (starts, order) = bucket(&ids, groups.len());
+        drop(ids);
+        let timelines = Timelines::new(
+            starts,
+            order,
+            |row| at(&times.event, row),
+            times.available.as_ref().map(|available| |row| at(available, row)),
+            |tied| rank(recorded, &rows, tied),
+        )?;
+        let windows = window::prepare(recorded, &rows, &timelines)?;
         let key_types = view.entity_fields().iter().map(|field| field.data_type().clone()).collect();
         Ok(Self {
             scale: times.scale,
             time_type: column(&rows, recorded, &recorded.timestamp)?.data_type().clone(),
             ttl: recorded.ttl.and_then(Span::steps),
             rows,
-            entities,
-            index,
-            keys,
+            groups,
+            timelines,
             key_types,
             windows,
             view,
@@ -159,21 +109,51 @@ impl FeatureTable {
         &self.view
     }
 
-    /// All rows in canonical order.
-    pub fn rows(&self) -> &RecordBatch {
-        &self.rows
+    /// Bytes held.
+    pub fn size(&self) -> usize {
+        let windows: usize = self.windows.iter().map(Prepared::size).sum();
+        self.rows.get_array_memory_size() + self.groups.size() + self.timelines.size() + windows
     }
 
-    /// Each entity's key as [`entity_key`](super::entity_key) writes it, and its rows in canonical order.
-    pub fn entities(&self) -> impl Iterator<Item = (String, RecordBatch)> + '_ {
-        let keys: Vec<ArrayRef> = self
-            .view
-            .recorded()
-            .map(|r| r.entity.iter().filter_map(|name| self.rows.column_by_name(name)).map(Arc::clone).collect())
-            .unwrap_or_default();
-        self.entities.iter().filter_map(move |entity| {
-            Some((key::entity_key(&keys, entity.start)?, self.rows.slice(entity.start, entity.len)))
-        })
+    /// All rows in canonical order.
+    pub fn rows(&self) -> Result<RecordBatch> {
+        let order: UInt32Array =
+            self.by_key()?.into_iter().flat_map(|entity| self.rows_of(entity)).copied().collect::<Vec<_>>().into();
+        Ok(take_record_batch(&self.rows, &order)?)
+    }
+
+    /// Each entity's key as [`entity_key`](super::entity_key) writes it, and its rows; both in canonical order.
+    pub fn entities(&self) -> Result<impl Iterator<Item = (String, RecordBatch)> + '_> {
+        let rows = self.rows()?;
+        let names = self.recorded()?.entity.iter();
+        let keys: Vec<ArrayRef> = names.filter_map(|name| rows.column_by_name(name)).map(Arc::clone).collect();
+        let mut start = 0;
+        Ok(self.by_key()?.into_iter().filter_map(move |entity| {
+            let len = self.rows_of(entity).len();
+            let own = (key::entity_key(&keys, start)?, rows.slice(start, len));
+            start += len;
+            Some(own)
+        }))
+    }
+
+    /// The entities that have rows, by key.
+    fn by_key(&self) -> Result<Vec<u32>> {
+        let (entities, first): (Vec<u32>, Vec<u32>) = (0..self.timelines.entities() as u32)
+            .filter_map(|entity| Some((entity, *self.rows_of(entity).first()?)))
+            .unzip();
+        let keys = take_arrays(&keys(self.recorded()?, &self.rows)?, &UInt32Array::from(first), None)?;
+        if keys.is_empty() {
+            return Ok(entities);
+        }
+        let encoded = encode(keys)?;
+        let mut order: Vec<usize> = (0..entities.len()).collect();
+        order.sort_unstable_by(|a, b| encoded.row(*a).cmp(&encoded.row(*b)));
+        Ok(order.into_iter().filter_map(|at| entities.get(at).copied()).collect())
+    }
+
+    /// The rows of an entity, as places in the batch.
+    fn rows_of(&self, entity: u32) -> &[u32] {
+        self.timelines.rows().get(self.timelines.positions(entity)).unwrap_or_default()
     }
 
     /// Looks up every feature for each (key, time).
@@ -181,10 +161,44 @@ impl FeatureTable {
     /// `keys` are the entity's columns in ENTITY order, each of a type that compares with the view's; `times` likewise.
     /// A key of the right kind that the view's type cannot hold is simply no entity.
     pub fn lookup(&self, keys: &[ArrayRef], times: &ArrayRef) -> Result<Lookup> {
+        let found = self.find(keys, times)?;
+        let (status, witness, counts) = self.winners(&found);
         let recorded = self.recorded()?;
-        let count = times.len();
+        let mut windows = window::values(&self.windows, &self.timelines, &found.probes())?.into_iter();
+        let values = recorded
+            .features
+            .iter()
+            .map(|feature| match &feature.value {
+                FeatureValue::Plain { column: name } => Ok(take(&column(&self.rows, recorded, name)?, &counts, None)?),
+                FeatureValue::Window(_) => windows
+                    .next()
+                    .ok_or_else(|| DataFusionError::Internal(format!("the window `{}` has no values", feature.name))),
+            })
+            .collect::<Result<_>>()?;
+        let event = column(&self.rows, recorded, &recorded.timestamp)?;
+        let available = column(&self.rows, recorded, recorded.available_at.as_ref().unwrap_or(&recorded.timestamp))?;
+        Ok(Lookup {
+            values,
+            status,
+            event_time: take(&event, &witness, None)?,
+            available_at: take(&available, &witness, None)?,
+        })
+    }
+
+    /// The window features of a look-up by one accumulator each, fed its rows from scratch.
+    #[cfg(test)]
+    pub(super) fn replayed(&self, keys: &[ArrayRef], times: &ArrayRef) -> Result<Vec<ArrayRef>> {
+        window::replayed(&self.windows, &self.timelines, &self.find(keys, times)?.probes())
+    }
+
+    fn recorded(&self) -> Result<&Recorded> {
+        self.view.recorded().ok_or_else(|| DataFusionError::Internal("an on-demand view has no rows".to_owned()))
+    }
+
+    /// The entity and time of each row looked up.
+    fn find(&self, keys: &[ArrayRef], times: &ArrayRef) -> Result<Found> {
         let (scale, instants) = time::values(times, "as-of time")?;
-        if scale.finer(self.scale).is_none() {
+        let Some(clock) = Clock::new(scale, self.scale) else {
             return plan_err!(
                 "the as-of time is {} ({}) and the time of the feature view `{}` is {} ({}); cast one to the other",
                 time::time_name(times.data_type()),
@@ -193,73 +207,7 @@ impl FeatureTable {
                 time::time_name(&self.time_type),
                 self.time_type
             );
-        }
-        let instants = instants.as_primitive::<Int64Type>();
-        let entities = self.find(keys, count)?;
-
-        let step = self.scale.steps();
-        let mut status = Vec::with_capacity(count);
-        let mut counts: Vec<Option<u64>> = Vec::with_capacity(count);
-        let mut witness: Vec<Option<u64>> = Vec::with_capacity(count);
-        let mut moments: Vec<Option<(Option<u32>, i128)>> = Vec::with_capacity(count);
-        for (row, found) in entities.iter().enumerate() {
-            let (state, winner, expired, moment) = match (found, instants.is_valid(row)) {
-                (Found::NullKey, _) => (Status::NullKey, None, false, None),
-                (_, false) => (Status::NullTime, None, false, None),
-                (found, true) => {
-                    let t = i128::from(instants.value(row)) * scale.steps();
-                    match found.entity().and_then(|id| Some((id, self.entities.get(id as usize)?))) {
-                        None => (Status::NoEntity, None, false, Some((None, t))),
-                        Some((id, entity)) => {
-                            let (state, winner) = entity.timeline.latest(time::floor(t, step));
-                            let expired = winner
-                                .zip(self.ttl)
-                                .is_some_and(|((_, event), ttl)| t - i128::from(event) * step > ttl);
-                            let state = if expired { Status::Expired } else { state };
-                            let winner = winner.map(|(index, _)| (entity.start + index) as u64);
-                            (state, winner, expired, Some((Some(id), t)))
-                        }
-                    }
-                }
-            };
-            status.push(state);
-            counts.push(winner.filter(|_| !expired));
-            witness.push(winner);
-            moments.push(moment);
-        }
-
-        let counts = UInt64Array::from(counts);
-        let witness = UInt64Array::from(witness);
-        let mut values: Vec<Option<ArrayRef>> = recorded
-            .features
-            .iter()
-            .map(|feature| match &feature.value {
-                FeatureValue::Plain { column: name } => {
-                    Ok(Some(take(&column(&self.rows, recorded, name)?, &counts, None)?))
-                }
-                FeatureValue::Window(_) => Ok(None),
-            })
-            .collect::<Result<_>>()?;
-        for (feature, array) in self.windows(&moments)? {
-            if let Some(slot) = values.get_mut(feature) {
-                *slot = Some(array);
-            }
-        }
-        let event = column(&self.rows, recorded, &recorded.timestamp)?;
-        let available = column(&self.rows, recorded, recorded.available_at.as_ref().unwrap_or(&recorded.timestamp))?;
-        Ok(Lookup {
-            values: values.into_iter().flatten().collect(),
-            status,
-            event_time: take(&event, &witness, None)?,
-            available_at: take(&available, &witness, None)?,
-        })
-    }
-
-    fn recorded(&self) -> Result<&Recorded> {
-        self.view.recorded().ok_or_else(|| DataFusionError::Internal("an on-demand view has no rows".to_owned()))
-    }
-
-    fn find(&self, keys: &[ArrayRef], count: usize) -> Result<Vec<Found>> {
+        };
         if keys.len() != self.key_types.len() {
             return plan_err!(
                 "the feature view `{}` has {} key columns and the look-up gives {}",
@@ -268,10 +216,7 @@ impl FeatureTable {
                 keys.len()
             );
         }
-        let Some(converter) = &self.keys else {
-            return Ok(vec![if self.entities.is_empty() { Found::Unknown } else { Found::Entity(0) }; count]);
-        };
-        let mut found = vec![Found::Unknown; count];
+        let mut null_key: Option<NullBuffer> = None;
         let mut cast = Vec::with_capacity(keys.len());
         for (given, own) in keys.iter().zip(&self.key_types) {
             if !key::compatible(given.data_type(), own) {
@@ -281,157 +226,88 @@ impl FeatureTable {
                     self.view.name
                 );
             }
-            if let Some(nulls) = given.logical_nulls() {
-                for (slot, valid) in found.iter_mut().zip(nulls.iter()) {
-                    if !valid {
-                        *slot = Found::NullKey;
-                    }
-                }
-            }
+            null_key = NullBuffer::union(null_key.as_ref(), given.logical_nulls().as_ref());
             cast.push(key::conform(given, own)?);
         }
-        let encoded = converter.convert_columns(&cast)?;
-        for (row, slot) in found.iter_mut().enumerate() {
-            if matches!(slot, Found::Unknown)
-                && let Some(id) = self.index.get(&encoded.row(row).owned())
-            {
-                *slot = Found::Entity(*id);
-            }
-        }
-        Ok(found)
+        Ok(Found {
+            entities: self.groups.find(&cast, times.len())?,
+            keyed: null_key,
+            times: instants.as_primitive::<Int64Type>().clone(),
+            clock,
+        })
     }
 
-    /// The window features: (position among the features, values).
-    fn windows(&self, moments: &[Option<(Option<u32>, i128)>]) -> Result<Vec<(usize, ArrayRef)>> {
-        let mut ranges: Vec<Option<i128>> = Vec::new();
-        for window in &self.windows {
-            if !ranges.contains(&window.range) {
-                ranges.push(window.range);
-            }
-        }
-        let mut out = Vec::with_capacity(self.windows.len());
-        for range in ranges {
-            let group: Vec<&Prepared> = self.windows.iter().filter(|window| window.range == range).collect();
-            let mut columns: Vec<Vec<ScalarValue>> = vec![Vec::with_capacity(moments.len()); group.len()];
-            let mut inside: Vec<u64> = Vec::new();
-            let mut last: Option<(u32, Vec<u64>)> = None;
-            for moment in moments {
-                let Some((entity, t)) = moment else {
-                    for (window, column) in group.iter().zip(&mut columns) {
-                        column.push(window.null.clone());
+    /// For each row looked up its status, the row that counts or would if it were not expired, and the row that counts.
+    fn winners(&self, found: &Found) -> (Vec<Status>, UInt32Array, UInt32Array) {
+        let clock = found.clock;
+        let ttl = self.ttl.map(|ttl| clock.length(ttl));
+        let count = found.times.len();
+        let mut status = Vec::with_capacity(count);
+        let mut witness: Vec<Option<u32>> = Vec::with_capacity(count);
+        let mut expired = false;
+        // Where entities are many and look-ups few, each would be an entity's first.
+        let remembered = if self.timelines.entities() <= 4 * count { self.timelines.entities() } else { 0 };
+        let mut cursors = vec![Cursor::default(); remembered];
+        for (row, (entity, t)) in found.entities.iter().zip(found.times.values()).enumerate() {
+            let (state, winner) = if found.keyed.as_ref().is_some_and(|keyed| keyed.is_null(row)) {
+                (Status::NullKey, None)
+            } else if found.times.is_null(row) {
+                (Status::NullTime, None)
+            } else {
+                let mut first = Cursor::default();
+                let cursor = cursors.get_mut(*entity as usize).unwrap_or(&mut first);
+                match self.timelines.latest(*entity, clock.floor(*t), cursor) {
+                    (_, Some(position)) if ttl.is_some_and(|ttl| self.is_older(clock, position, *t, ttl)) => {
+                        expired = true;
+                        (Status::Expired, Some(position))
                     }
-                    last = None;
-                    continue;
-                };
-                inside.clear();
-                if let Some(entity) = entity.and_then(|id| self.entities.get(id as usize)) {
-                    entity.window(*t, range, self.scale.steps(), &mut inside);
+                    other => other,
                 }
-                // Neighbouring spine rows often see the same window.
-                let same =
-                    entity.is_some() && last.as_ref().is_some_and(|(id, rows)| Some(*id) == *entity && *rows == inside);
-                for (window, column) in group.iter().zip(&mut columns) {
-                    let value = match column.last() {
-                        Some(value) if same => value.clone(),
-                        _ => window.value(&inside)?,
-                    };
-                    column.push(value);
-                }
-                last = entity.map(|id| (id, std::mem::take(&mut inside)));
-            }
-            for (window, column) in group.iter().zip(columns) {
-                let array = if column.is_empty() {
-                    arrow::array::new_empty_array(&window.null.data_type())
-                } else {
-                    ScalarValue::iter_to_array(column)?
-                };
-                out.push((window.feature, array));
-            }
+            };
+            status.push(state);
+            witness.push(winner.and_then(|position| self.timelines.rows().get(position).copied()));
         }
-        Ok(out)
+        let witness = UInt32Array::from(witness);
+        let counts = if expired {
+            let ok = status.iter().map(|status| *status == Status::Ok).collect();
+            UInt32Array::new(witness.values().clone(), NullBuffer::union(witness.nulls(), Some(&NullBuffer::new(ok))))
+        } else {
+            witness.clone()
+        };
+        (status, witness, counts)
+    }
+
+    fn is_older(&self, clock: Clock, position: usize, t: i64, ttl: i128) -> bool {
+        self.timelines.event(position).is_some_and(|event| clock.is_older(event, t, ttl))
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Found {
-    NullKey,
-    Unknown,
-    Entity(u32),
+/// What is looked up.
+struct Found {
+    /// [`NO_GROUP`] for an unknown or NULL key.
+    entities: Vec<u32>,
+    /// Which keys have no NULL.
+    keyed: Option<NullBuffer>,
+    times: Int64Array,
+    clock: Clock,
 }
 
 impl Found {
-    fn entity(self) -> Option<u32> {
-        match self {
-            Self::Entity(id) => Some(id),
-            Self::NullKey | Self::Unknown => None,
+    fn probes(&self) -> Probes<'_> {
+        Probes {
+            entities: &self.entities,
+            times: self.times.values(),
+            nulls: NullBuffer::union(self.keyed.as_ref(), self.times.nulls()),
+            clock: self.clock,
         }
-    }
-}
-
-impl Entity {
-    fn new(times: &Times, start: usize, end: usize) -> Self {
-        let rows: Vec<Row> = times
-            .event
-            .iter()
-            .zip(&times.available)
-            .skip(start)
-            .take(end - start)
-            .enumerate()
-            .map(|(tie, (event, available))| Row { event: *event, available: *available, tie: tie as u32 })
-            .collect();
-        Self { start, len: end - start, timeline: Timeline::new(&rows) }
-    }
-
-    /// The rows of the window that ends at `t`, as positions in the table.
-    fn window(&self, t: i128, range: Option<i128>, step: i128, inside: &mut Vec<u64>) {
-        let from = match range {
-            None => Some(i64::MIN),
-            Some(range) => time::ceil(t.saturating_sub(range), step),
-        };
-        if let Some(from) = from {
-            inside.extend(self.timeline.window(time::floor(t, step), from).map(|index| (self.start + index) as u64));
-        }
-    }
-}
-
-impl Prepared {
-    /// The aggregate over these rows, fed in one piece and in order.
-    fn value(&self, rows: &[u64]) -> Result<ScalarValue> {
-        let filtered: Vec<u64>;
-        let rows = match &self.filter {
-            None => rows,
-            Some(filter) => {
-                filtered = rows
-                    .iter()
-                    .copied()
-                    .filter(|&row| filter.is_valid(row as usize) && filter.value(row as usize))
-                    .collect();
-                &filtered
-            }
-        };
-        let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return Ok(self.empty.clone()) };
-        let contiguous = last - first + 1 == rows.len() as u64;
-        let args = self
-            .args
-            .iter()
-            .map(|arg| {
-                Ok(if contiguous {
-                    arg.slice(first as usize, rows.len())
-                } else {
-                    take(arg, &UInt64Array::from(rows.to_vec()), None)?
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let mut accumulator = self.call.create_accumulator()?;
-        accumulator.update_batch(&args)?;
-        accumulator.evaluate()
     }
 }
 
 /// Event and availability times of all rows, in one unit.
 struct Times {
-    event: Vec<Option<i64>>,
-    available: Vec<Option<i64>>,
+    event: Int64Array,
+    /// `None` where rows are known at their event.
+    available: Option<Int64Array>,
     scale: Scale,
 }
 
@@ -441,7 +317,7 @@ impl Times {
         let (event_scale, _) = time::values(&event.slice(0, 0), &recorded.timestamp)?;
         let Some(name) = &recorded.available_at else {
             let event = time::values_in(&event, &recorded.timestamp, event_scale)?;
-            return Ok(Self { available: event.clone(), event, scale: event_scale });
+            return Ok(Self { event, available: None, scale: event_scale });
         };
         let available = column(rows, recorded, name)?;
         let (available_scale, _) = time::values(&available.slice(0, 0), name)?;
@@ -455,98 +331,64 @@ impl Times {
         };
         Ok(Self {
             event: time::values_in(&event, &recorded.timestamp, scale)?,
-            available: time::values_in(&available, name, scale)?,
+            available: Some(time::values_in(&available, name, scale)?),
             scale,
         })
     }
 
-    fn known_at(&self, cutoff: &ScalarValue, view: &str) -> Result<BooleanArray> {
+    /// Whether each row was known at the cutoff.
+    fn known_at(&self, cutoff: &ScalarValue, view: &str) -> Result<impl Iterator<Item = bool> + '_> {
         let (scale, value) = time::values(&cutoff.to_array()?, "known_at")?;
         let value = value.as_primitive::<Int64Type>();
-        if scale.finer(self.scale).is_none() || value.is_empty() || value.is_null(0) {
+        let (Some(clock), Some(Some(cutoff))) = (Clock::new(scale, self.scale), value.iter().next()) else {
             return plan_err!(
                 "known_at is {cutoff} of type {}, which does not compare with the times of the feature view `{view}`; \
                  give a time of their kind",
                 cutoff.data_type()
             );
-        }
-        let cutoff = time::floor(i128::from(value.value(0)) * scale.steps(), self.scale.steps());
-        Ok(self.available.iter().map(|available| Some(available.is_some_and(|known| known <= cutoff))).collect())
-    }
-
-    fn take(&self, order: &UInt32Array) -> Self {
-        let pick =
-            |times: &[Option<i64>]| order.values().iter().map(|&i| times.get(i as usize).copied().flatten()).collect();
-        Self { event: pick(&self.event), available: pick(&self.available), scale: self.scale }
-    }
-}
-
-fn canonical_order(recorded: &Recorded, rows: &RecordBatch, keys: &[ArrayRef], times: &Times) -> Result<UInt32Array> {
-    let mut columns: Vec<ArrayRef> = keys.to_vec();
-    columns.push(Arc::new(Int64Array::from(times.event.clone())));
-    columns.push(Arc::new(Int64Array::from(times.available.clone())));
-    for name in &recorded.tie_break {
-        columns.push(column(rows, recorded, name)?);
-    }
-    for (name, column) in rows.schema_ref().fields().iter().map(|field| field.name()).zip(rows.columns()) {
-        if !recorded.tie_break.contains(name) {
-            columns.push(Arc::clone(column));
-        }
-    }
-    columns.retain(|column| RowConverter::supports_fields(&[SortField::new(column.data_type().clone())]));
-    let converter = RowConverter::new(columns.iter().map(|c| SortField::new(c.data_type().clone())).collect())?;
-    let encoded = converter.convert_columns(&columns)?;
-    let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
-    let row = |i: &u32| encoded.row(*i as usize);
-    if !order.is_sorted_by_key(row) {
-        order.sort_unstable_by(|a, b| row(a).cmp(&row(b)));
-    }
-    Ok(order.into())
-}
-
-fn prepare(recorded: &Recorded, rows: &RecordBatch) -> Result<Vec<Prepared>> {
-    let schema = rows.schema();
-    let mut windows = Vec::new();
-    for (position, feature) in recorded.features.iter().enumerate() {
-        let FeatureValue::Window(window) = &feature.value else { continue };
-        let call = call(window, &feature.name, &schema)?;
-        let args = call.expressions().iter().map(|arg| expression::evaluate(arg, rows)).collect::<Result<Vec<_>>>()?;
-        let filter = match &window.filter {
-            None => None,
-            Some(sql) => {
-                let mask = expression::evaluate(&expression::compile(sql, &schema)?, rows)?;
-                Some(mask.as_boolean_opt().cloned().ok_or_else(|| {
-                    DataFusionError::Plan(format!("the FILTER of the feature `{}` is not a condition", feature.name))
-                })?)
-            }
         };
-        windows.push(Prepared {
-            feature: position,
-            range: window.range.steps(),
-            empty: call.create_accumulator()?.evaluate()?,
-            null: ScalarValue::try_from(&feature.data_type.0)?,
-            call,
-            args,
-            filter,
-        });
+        let cutoff = clock.floor(cutoff);
+        let available = self.available.as_ref().unwrap_or(&self.event);
+        Ok(available.iter().map(move |available| available.is_some_and(|known| known <= cutoff)))
     }
-    Ok(windows)
 }
 
-fn call(window: &Window, name: &str, schema: &SchemaRef) -> Result<AggregateFunctionExpr> {
-    let Some(function) = expression::aggregate(&window.function) else {
-        return plan_err!(
-            "the feature `{name}` uses the aggregate `{}`, which this build does not have; create the view again",
-            window.function
-        );
-    };
-    let args = window.args.iter().map(|sql| expression::compile(sql, schema)).collect::<Result<Vec<_>>>()?;
-    AggregateExprBuilder::new(function, args)
-        .schema(Arc::clone(schema))
-        .alias(name)
-        .with_distinct(window.distinct)
-        .with_ignore_nulls(window.ignore_nulls)
-        .build()
+fn at(times: &Int64Array, row: u32) -> Option<i64> {
+    let row = row as usize;
+    times.is_valid(row).then(|| times.values().get(row).copied()).flatten()
+}
+
+/// The entity's columns in the form in which keys are compared.
+fn keys(recorded: &Recorded, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    let columns = recorded.entity.iter().map(|name| column(rows, recorded, name));
+    columns.map(|column| column.and_then(|column| key::conform(&column, column.data_type()))).collect()
+}
+
+/// Ranks of rows of equal times by the tie-break columns, then by the remaining ones as declared.
+fn rank(recorded: &Recorded, rows: &RecordBatch, tied: &[u32]) -> Result<Vec<u32>> {
+    let names = rows.schema_ref().fields().iter().map(|field| field.name());
+    let rest = names.filter(|name| !recorded.tie_break.contains(name));
+    let mut columns =
+        recorded.tie_break.iter().chain(rest).map(|name| column(rows, recorded, name)).collect::<Result<Vec<_>>>()?;
+    columns.retain(|column| RowConverter::supports_fields(&[SortField::new(column.data_type().clone())]));
+    let encoded = encode(take_arrays(&columns, &UInt32Array::from(tied.to_vec()), None)?)?;
+    let mut order: Vec<usize> = (0..tied.len()).collect();
+    order.sort_unstable_by(|a, b| encoded.row(*a).cmp(&encoded.row(*b)));
+    let mut ranks = vec![0; tied.len()];
+    let equal = order.chunk_by(|a, b| encoded.row(*a) == encoded.row(*b));
+    for (rank, run) in equal.enumerate() {
+        for place in run {
+            if let Some(slot) = ranks.get_mut(*place) {
+                *slot = rank as u32;
+            }
+        }
+    }
+    Ok(ranks)
+}
+
+fn encode(columns: Vec<ArrayRef>) -> Result<Rows> {
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    Ok(RowConverter::new(fields)?.convert_columns(&columns)?)
 }
 
 /// A column of the rows by name.

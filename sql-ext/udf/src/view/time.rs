@@ -1,11 +1,11 @@
 //! Times of different types on one exact scale.
 //!
 //! Integers compare with integers only; timestamps and dates are instants in UTC (a time without a zone is read as
-//! UTC) and compare in nanoseconds, in 128 bits, where no product overflows.
+//! UTC) and compare in the finer of their units, in 128 bits where a product could overflow.
 
 use std::fmt;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion_common::{DataFusionError, Result, plan_err};
@@ -146,35 +146,62 @@ pub(super) fn values(array: &ArrayRef, column: &str) -> Result<(Scale, ArrayRef)
 }
 
 /// The values of a time column in units of `to`, exactly; a value beyond 64 bits is an error that names the column.
-pub(super) fn values_in(array: &ArrayRef, column: &str, to: Scale) -> Result<Vec<Option<i64>>> {
+pub(super) fn values_in(array: &ArrayRef, column: &str, to: Scale) -> Result<Int64Array> {
     let (scale, integers) = values(array, column)?;
+    let integers = integers.as_primitive::<Int64Type>();
     let factor = (scale.steps() / to.steps()).max(1) as i64;
-    integers
-        .as_primitive::<Int64Type>()
-        .iter()
-        .map(|value| {
-            value
-                .map(|v| {
-                    v.checked_mul(factor).ok_or_else(|| {
-                        DataFusionError::Execution(format!(
-                            "the column `{column}` of type {} holds a time that does not fit 64 bits in the finer unit \
-                             of the other time column; give both the same type",
-                            array.data_type()
-                        ))
-                    })
-                })
-                .transpose()
+    if factor == 1 {
+        return Ok(integers.clone());
+    }
+    integers.try_unary(|value| {
+        value.checked_mul(factor).ok_or_else(|| {
+            DataFusionError::Execution(format!(
+                "the column `{column}` of type {} holds a time that does not fit 64 bits in the finer unit of the \
+                 other time column; give both the same type",
+                array.data_type()
+            ))
         })
-        .collect()
+    })
 }
 
-/// `a / b` rounded down, into 64 bits: a value beyond them is the nearest.
-pub(super) fn floor(a: i128, b: i128) -> i64 {
-    a.div_euclid(b).clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+/// As-of times of one scale among row times of another, exactly: both are multiples of the finer unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    /// Finer units to one unit of the as-of time.
+    own: i64,
+    /// Finer units to one unit of the rows' times; one of the two is 1.
+    rows: i64,
+    /// Steps of the common scale to the finer unit.
+    unit: i128,
 }
 
-/// `a / b` rounded up, into 64 bits; `None` beyond the greatest.
-pub(super) fn ceil(a: i128, b: i128) -> Option<i64> {
-    let up = -(-a).div_euclid(b);
-    (up <= i128::from(i64::MAX)).then(|| up.max(i128::from(i64::MIN)) as i64)
+impl Clock {
+    /// `None` for scales that do not compare.
+    pub(super) fn new(own: Scale, rows: Scale) -> Option<Self> {
+        let unit = own.finer(rows)?.steps();
+        Some(Self { own: (own.steps() / unit) as i64, rows: (rows.steps() / unit) as i64, unit })
+    }
+
+    /// The as-of time in the rows' unit, rounded down: the rows up to it are the same. A value beyond 64 bits is the
+    /// nearest.
+    pub(super) fn floor(self, t: i64) -> i64 {
+        if self.rows == 1 { t.saturating_mul(self.own) } else { t.div_euclid(self.rows) }
+    }
+
+    /// A length of [`Span::steps`] in finer units.
+    pub(super) fn length(self, steps: i128) -> i128 {
+        steps.div_euclid(self.unit)
+    }
+
+    /// Whether a row is older than a length.
+    pub(super) fn is_older(self, event: i64, t: i64, length: i128) -> bool {
+        i128::from(t) * i128::from(self.own) - i128::from(event) * i128::from(self.rows) > length
+    }
+
+    /// The first event time of the window of a length that ends at `t`; `None` is after every event.
+    pub(super) fn start(self, t: i64, length: i128) -> Option<i64> {
+        let start = i128::from(t) * i128::from(self.own) - length;
+        let up = if self.rows == 1 { start } else { -(-start).div_euclid(i128::from(self.rows)) };
+        (up <= i128::from(i64::MAX)).then(|| up.max(i128::from(i64::MIN)) as i64)
+    }
 }
