@@ -90,6 +90,8 @@ impl SkewlessContext {
             .with_config(config)
             .with_default_features()
             .with_optimizer_rules(crate::asof::optimizer_rules(Optimizer::new().rules))
+            .with_optimizer_rule(crate::training::optimizer_rule())
+            .with_physical_optimizer_rule(crate::training::physical_optimizer_rule())
             .with_query_planner(Arc::new(Planner { extension_planners }))
             .build();
         state.register_relation_planner(Arc::new(Relations::new(Arc::clone(&shared))))?;

@@ -5,6 +5,7 @@
 //! run by DataFusion.
 
 mod asof;
+pub mod codec;
 mod context;
 mod ddl;
 mod error;

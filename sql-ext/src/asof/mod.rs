@@ -32,10 +32,11 @@ pub(crate) fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync
 pub(crate) fn optimizer_rules(
     mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    // Right after the rule that brings a filter here (its next pass takes it further down), and before the one that
-    // puts a projection in between.
-    let place = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(0, |place| place + 1);
-    rules.insert(place, Arc::new(push_left_filters::PushLeftFilters));
+    for rule in &mut rules {
+        if rule.name() == "push_down_filter" {
+            *rule = Arc::new(push_left_filters::PushLeftFilters::around(Arc::clone(rule)));
+        }
+    }
     // Last, when it is settled which columns are read.
     rules.push(Arc::new(narrow::NarrowAsOfJoin));
     rules

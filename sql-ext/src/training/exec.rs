@@ -1,34 +1,38 @@
-//! The training set as it runs: the views' rows are gathered and indexed once, spine batches look their features up.
+//! The training set as it runs: the views' rows are gathered and indexed, then the spine's rows look their features up.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, internal_err, plan_err};
-use datafusion::error::DataFusionError;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, exec_datafusion_err, internal_err, plan_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput, SpillMetrics,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-    SendableRecordBatchStream, displayable,
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, SendableRecordBatchStream,
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
-use futures::TryStreamExt;
-use futures::future::{BoxFuture, FutureExt, Shared};
-use skewless_udf::view::{FeatureTable, FeatureView, Lookup};
+use futures::{Stream, StreamExt, TryStreamExt};
+use tokio::sync::Semaphore;
 
-use super::node::{Joined, Spec, TrainingSet};
+use super::lookup::{Chunk, answers, assemble, chunks, questions, side_by_side};
+use super::node::{Spec, TrainingSet};
+use super::rows::{Rows, Run, Table};
 use super::sequential::sequential;
+use super::spill::spilled;
 
 /// Plans [`TrainingSet`].
 pub(super) struct TrainingSetPlanner;
@@ -53,8 +57,8 @@ impl ExtensionPlanner for TrainingSetPlanner {
         if spine.boundedness().is_unbounded() || sources.iter().any(|source| source.boundedness().is_unbounded()) {
             return plan_err!("ml_training_set reads its spine and its views to the end, and one of them has no end");
         }
-        let schema = Arc::new(UserDefinedLogicalNode::schema(set).as_arrow().clone());
-        Ok(Some(Arc::new(TrainingSetExec::new(spine, sources.to_vec(), Arc::clone(&set.spec), schema))))
+        let exec = TrainingSetExec::new(spine, sources.to_vec(), Arc::clone(set.spec()))?;
+        Ok(Some(Arc::new(TrainingSetExec { sealed: true, ..exec })))
     }
 }
 
@@ -69,128 +73,74 @@ async fn serial_plan(spine: &LogicalPlan, session: &dyn Session) -> Result<Arc<d
     serial.query_planner().create_physical_plan(spine, &serial).await
 }
 
-/// Rows of a view's source, indexed.
-pub(super) fn index(
-    view: &Arc<FeatureView>,
-    batches: Vec<RecordBatch>,
-    known_at: Option<&ScalarValue>,
-) -> Result<FeatureTable> {
-    let pushable = view.recorded().is_some_and(|recorded| recorded.push.is_some());
-    let rows = if pushable {
-        batches.iter().map(|batch| view.rows_from_source(batch)).collect::<Result<Vec<_>>>()?
-    } else {
-        batches
-    };
-    match known_at {
-        None => FeatureTable::new(Arc::clone(view), rows),
-        Some(cutoff) => FeatureTable::known_at(Arc::clone(view), rows, cutoff),
+/// Shows the spines, once every rule that would deal their rows out to partitions has run.
+#[derive(Debug)]
+pub(super) struct ShowSpines;
+
+impl PhysicalOptimizerRule for ShowSpines {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| match plan.downcast_ref::<TrainingSetExec>() {
+            Some(set) if set.sealed => {
+                let set = TrainingSetExec::new(Arc::clone(&set.spine), set.sources.clone(), Arc::clone(&set.spec))?;
+                Ok(Transformed::yes(Arc::new(set) as _))
+            }
+            _ => Ok(Transformed::no(plan)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "show_spines"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
     }
 }
 
-type Tables = Shared<BoxFuture<'static, Result<Arc<Vec<FeatureTable>>, Arc<DataFusionError>>>>;
-
 /// The operator: one output partition, in the spine's order.
-struct TrainingSetExec {
+#[derive(Debug)]
+pub(crate) struct TrainingSetExec {
     spine: Arc<dyn ExecutionPlan>,
     sources: Vec<Arc<dyn ExecutionPlan>>,
     spec: Arc<Spec>,
-    schema: SchemaRef,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
-    tables: Mutex<Option<Tables>>,
-}
-
-impl fmt::Debug for TrainingSetExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TrainingSetExec").field("spec", &self.spec).finish_non_exhaustive()
-    }
+    /// Whether the spine is hidden from the optimizer, which would deal its rows out and lose their order.
+    sealed: bool,
 }
 
 impl TrainingSetExec {
-    fn new(
+    /// A spine of one partition, and the source of each recorded view.
+    pub(crate) fn new(
         spine: Arc<dyn ExecutionPlan>,
         sources: Vec<Arc<dyn ExecutionPlan>>,
         spec: Arc<Spec>,
-        schema: SchemaRef,
-    ) -> Self {
+    ) -> Result<Self> {
+        if sources.len() != spec.recorded().count() || spine.output_partitioning().partition_count() != 1 {
+            return internal_err!("TrainingSetExec takes a spine of one partition and a source for each recorded view");
+        }
+        let schema = Arc::new(Schema::new(spec.fields(spine.schema().fields())));
         // The spine's columns come first, so what orders the spine orders the output.
         let orderings = spine.equivalence_properties().oeq_class().iter().cloned();
         let properties = PlanProperties::new(
-            EquivalenceProperties::new_with_orderings(Arc::clone(&schema), orderings),
+            EquivalenceProperties::new_with_orderings(schema, orderings),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self {
-            spine,
-            sources,
-            spec,
-            schema,
-            properties: Arc::new(properties),
-            metrics: ExecutionPlanMetricsSet::new(),
-            tables: Mutex::new(None),
-        }
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Self { spine, sources, spec, properties: Arc::new(properties), metrics, sealed: false })
     }
 
-    fn with_sources(&self, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        if children.len() != self.sources.len() {
-            return internal_err!("TrainingSetExec was rebuilt with other inputs");
-        }
-        let spine = Arc::clone(&self.spine);
-        Ok(Arc::new(Self::new(spine, children, Arc::clone(&self.spec), Arc::clone(&self.schema))))
+    pub(crate) fn spec(&self) -> &Arc<Spec> {
+        &self.spec
     }
-
-    /// The views' rows, gathered once however often the plan is run.
-    fn tables(&self, context: &Arc<TaskContext>) -> Tables {
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tables) = tables.as_ref() {
-            return tables.clone();
-        }
-        let spec = Arc::clone(&self.spec);
-        let sources = self.sources.clone();
-        let context = Arc::clone(context);
-        let future =
-            async move { gather(&spec, &sources, &context).await.map(Arc::new).map_err(Arc::new) }.boxed().shared();
-        *tables = Some(future.clone());
-        future
-    }
-}
-
-async fn gather(
-    spec: &Arc<Spec>,
-    sources: &[Arc<dyn ExecutionPlan>],
-    context: &Arc<TaskContext>,
-) -> Result<Vec<FeatureTable>> {
-    let recorded = spec.views.iter().filter_map(|joined| Some((joined, joined.source?)));
-    let jobs: Vec<_> = recorded
-        .map(|(joined, input)| {
-            let source = input.checked_sub(1).and_then(|at| sources.get(at)).map(Arc::clone);
-            let (view, known_at) = (Arc::clone(&joined.view), spec.known_at.clone());
-            let context = Arc::clone(context);
-            async move {
-                let Some(source) = source else { return internal_err!("TrainingSet lost the source of a view") };
-                let batches = datafusion::physical_plan::collect(source, context).await?;
-                on_worker(move || index(&view, batches, known_at.as_ref())).await
-            }
-        })
-        .collect();
-    futures::future::try_join_all(jobs).await
-}
-
-/// Runs work that would hold an async worker for long.
-pub(super) async fn on_worker<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| exec_datafusion_err!("a worker of ml_training_set stopped: {error}"))?
 }
 
 impl DisplayAs for TrainingSetExec {
-    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TrainingSetExec: {}", self.spec)?;
-        if matches!(format, DisplayFormatType::Verbose) {
-            write!(f, ", spine=[{}]", displayable(self.spine.as_ref()).one_line().to_string().trim())?;
-        }
-        Ok(())
+    fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TrainingSetExec: {}", self.spec)
     }
 }
 
@@ -203,13 +153,18 @@ impl ExecutionPlan for TrainingSetExec {
         &self.properties
     }
 
+    fn maintains_input_order(&self) -> Vec<bool> {
+        let spine = (!self.sealed).then_some(true);
+        spine.into_iter().chain(self.sources.iter().map(|_| false)).collect()
+    }
+
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false; self.sources.len()]
+        vec![false; self.children().len()]
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        // Not the spine: the optimizer would deal its rows out to partitions and lose their order.
-        self.sources.iter().collect()
+        let spine = (!self.sealed).then_some(&self.spine);
+        spine.into_iter().chain(&self.sources).collect()
     }
 
     fn apply_expressions(
@@ -219,39 +174,42 @@ impl ExecutionPlan for TrainingSetExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _options: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.with_sources(children)
-    }
-
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.with_sources(children)
+        let mut children = children.into_iter();
+        let spine = if self.sealed { Some(Arc::clone(&self.spine)) } else { children.next() };
+        let Some(spine) = spine else { return internal_err!("TrainingSetExec was rebuilt without its spine") };
+        let exec = Self::new(spine, children.collect(), Arc::clone(&self.spec))?;
+        Ok(Arc::new(Self { sealed: self.sealed, ..exec }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         if partition != 0 {
             return internal_err!("TrainingSetExec has one partition");
         }
-        let tables = self.tables(&context);
-        let spine = self.spine.execute(0, Arc::clone(&context))?;
-        let (spec, schema) = (Arc::clone(&self.spec), Arc::clone(&self.schema));
+        let (spine, sources) = (Arc::clone(&self.spine), self.sources.clone());
+        let (spec, schema) = (Arc::clone(&self.spec), self.schema());
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let workers = context.session_config().target_partitions().max(1);
-        // Batches are worked on side by side and come out in order.
-        let joined = spine
-            .map_ok(move |batch| {
-                let (spec, schema, tables) = (Arc::clone(&spec), Arc::clone(&schema), tables.clone());
-                async move {
-                    let tables = tables.await.map_err(DataFusionError::Shared)?;
-                    on_worker(move || join(&batch, &spec, &tables, &schema)).await
+        let run = Run {
+            context: Arc::clone(&context),
+            known_at: spec.known_at.clone(),
+            spills: SpillMetrics::new(&self.metrics, partition),
+        };
+        let rows = async move {
+            let workers = context.session_config().target_partitions().max(1);
+            let batch_size = context.session_config().batch_size();
+            let rows = spec.recorded().zip(sources).map(|(joined, source)| run.gather(joined, source));
+            let rows = futures::future::try_join_all(rows).await?;
+            let spine = spine.execute(0, context)?;
+            match in_memory(rows) {
+                Ok(tables) => {
+                    let tables = Arc::new(tables);
+                    Ok(join(chunks(spine, batch_size), tables, spec, schema, workers).boxed())
                 }
-            })
-            .try_buffered(workers)
-            .map_ok(move |batch| batch.record_output(&metrics));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), joined)))
+                Err(rows) => spilled(run, spec, schema, spine, rows, workers).await,
+            }
+        };
+        let rows = futures::stream::once(rows).try_flatten().map_ok(move |batch| batch.record_output(&metrics));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -259,51 +217,67 @@ impl ExecutionPlan for TrainingSetExec {
     }
 }
 
-/// The spine's rows with their features.
-fn join(spine: &RecordBatch, spec: &Spec, tables: &[FeatureTable], schema: &SchemaRef) -> Result<RecordBatch> {
-    let column = |index: usize| {
-        spine.columns().get(index).map(Arc::clone).ok_or_else(|| exec_datafusion_err!("the spine lost a column"))
-    };
-    let times = column(spec.time)?;
-    let mut columns: Vec<ArrayRef> = spine.columns().to_vec();
-    let mut statuses: Vec<ArrayRef> = Vec::new();
-    let mut witnesses: Vec<ArrayRef> = Vec::new();
-    let mut tables = tables.iter();
-    for joined in &spec.views {
-        if joined.source.is_none() {
-            columns.extend(on_demand(joined, &columns, schema, spine.num_rows())?);
-            continue;
-        }
-        let Some(table) = tables.next() else { return internal_err!("TrainingSet lost the rows of a view") };
-        let keys = joined.keys.iter().map(|&index| column(index)).collect::<Result<Vec<_>>>()?;
-        let Lookup { values, status, event_time, available_at } = table.lookup(&keys, &times)?;
-        columns.extend(values);
-        if spec.status {
-            statuses.push(Arc::new(StringArray::from_iter_values(status.iter().map(|status| status.as_str()))));
-        }
-        if spec.witness {
-            witnesses.extend([event_time, available_at]);
-        }
+/// The views' tables, if all of them are in memory.
+fn in_memory(rows: Vec<Rows>) -> Result<Vec<Table>, Vec<Rows>> {
+    if rows.iter().any(|rows| matches!(rows, Rows::Disk(_))) {
+        return Err(rows);
     }
-    columns.extend(statuses);
-    columns.extend(witnesses);
-    // Rows in = rows out: a column of another length is refused here.
-    let options = RecordBatchOptions::new().with_row_count(Some(spine.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    let tables = rows.into_iter().filter_map(|rows| match rows {
+        Rows::Memory(table) => Some(table),
+        Rows::Disk(_) => None,
+    });
+    Ok(tables.collect())
 }
 
-/// The features of a view on demand, over the columns made so far.
-fn on_demand(joined: &Joined, columns: &[ArrayRef], schema: &SchemaRef, rows: usize) -> Result<Vec<ArrayRef>> {
-    let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = joined
-        .view
-        .input_fields()
-        .iter()
-        .filter_map(|input| {
-            let (index, field) = schema.column_with_name(input.name())?;
-            Some((field.clone().with_nullable(true), Arc::clone(columns.get(index)?)))
-        })
-        .unzip();
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let inputs = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
-    Ok(joined.view.evaluate(&inputs)?.columns().to_vec())
+/// The spine's rows with their features. A chunk's views are looked up side by side, and so are chunks.
+fn join(
+    spine: impl Stream<Item = Result<Chunk>> + Send + 'static,
+    tables: Arc<Vec<Table>>,
+    spec: Arc<Spec>,
+    schema: SchemaRef,
+    workers: usize,
+) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
+    let cores = Arc::new(Semaphore::new(workers));
+    let joined = side_by_side(spine, workers, move |chunk| {
+        let (spec, schema, tables, cores) =
+            (Arc::clone(&spec), Arc::clone(&schema), Arc::clone(&tables), Arc::clone(&cores));
+        async move {
+            let chunk = Arc::new(chunk);
+            let lookups = (0..tables.len()).map(|view| {
+                let (spec, tables, chunk) = (Arc::clone(&spec), Arc::clone(&tables), Arc::clone(&chunk));
+                let cores = Arc::clone(&cores);
+                async move {
+                    let _core = cores.acquire().await.map_err(|error| exec_datafusion_err!("{error}"))?;
+                    on_worker(move || {
+                        let (Some(joined), Some(table)) = (spec.recorded().nth(view), tables.get(view)) else {
+                            return internal_err!("TrainingSet lost the rows of a view");
+                        };
+                        let (keys, times) = questions(&spec, joined, &chunk.batches)?;
+                        answers(joined, &table.rows, &keys, &times)
+                    })
+                    .await
+                }
+            });
+            let answers = futures::future::try_join_all(lookups).await?;
+            on_worker(move || {
+                let mut start = 0;
+                let batches = chunk.batches.iter().map(|batch| {
+                    let (from, rows) = (start, batch.num_rows());
+                    start += rows;
+                    let slice = |columns: &Vec<ArrayRef>| columns.iter().map(|c| c.slice(from, rows)).collect();
+                    assemble(&spec, &schema, batch, answers.iter().map(slice).collect())
+                });
+                batches.collect::<Result<Vec<_>>>()
+            })
+            .await
+        }
+    });
+    joined.map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok))).try_flatten()
+}
+
+/// Runs work that would hold an async worker for long.
+pub(super) async fn on_worker<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| exec_datafusion_err!("a worker of ml_training_set stopped: {error}"))?
 }

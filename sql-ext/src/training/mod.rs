@@ -1,29 +1,52 @@
 //! `ml_training_set`: a spine of (keys, time) rows, each with the features that were known at its time.
 //!
-//! `plan` reads the arguments and refuses what does not fit, `node` is what the optimizer sees, `exec` what runs, and
-//! `sequential` keeps a spine in the order in which it would be read serially. Every spine row comes out exactly once,
-//! in the spine's order, whatever the number of partitions and the batch size.
+//! `plan` reads the arguments and refuses what does not fit, `node` is what the optimizer sees, and `narrow` leaves out
+//! what the statement does not select. `exec` is what runs: `rows` gathers the views' rows, `lookup` asks them in large
+//! chunks, `spill` does so where they do not fit into memory, and `sequential` keeps a spine in the order in which it
+//! would be read serially. Every spine row comes out exactly once, in the spine's order, whatever the number of
+//! partitions, the batch size and the memory.
 
 mod exec;
+mod lookup;
+mod message;
+mod narrow;
 mod node;
 mod plan;
 mod reference;
+mod rows;
 mod sequential;
+mod spill;
 
 use std::sync::Arc;
 
 use datafusion::common::plan_datafusion_err;
+use datafusion::optimizer::OptimizerRule;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::collect;
 use datafusion::physical_planner::ExtensionPlanner;
 use skewless_udf::view::FeatureTable;
 
+pub(crate) use exec::TrainingSetExec;
+pub(crate) use message::Message;
+pub(crate) use node::TrainingSet;
 pub(crate) use plan::RELATIONS;
+pub(crate) use sequential::Sequential;
 
 use crate::SkewlessContext;
 
 /// Planners of this module's own logical nodes.
 pub(crate) fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
     vec![Arc::new(exec::TrainingSetPlanner)]
+}
+
+/// This module's own optimizer rule; it goes after DataFusion's, which say what of a training set is read.
+pub(crate) fn optimizer_rule() -> Arc<dyn OptimizerRule + Send + Sync> {
+    Arc::new(narrow::NarrowTrainingSet)
+}
+
+/// This module's own rule for physical plans; it goes after DataFusion's.
+pub(crate) fn physical_optimizer_rule() -> Arc<dyn PhysicalOptimizerRule + Send + Sync> {
+    Arc::new(exec::ShowSpines)
 }
 
 impl SkewlessContext {
@@ -41,7 +64,11 @@ impl SkewlessContext {
         let plan = state.create_physical_plan(source).await?;
         let batches = collect(plan, state.task_ctx()).await?;
         let definition = Arc::clone(&view.definition);
-        Ok(exec::on_worker(move || exec::index(&definition, batches, None)).await?)
+        Ok(exec::on_worker(move || {
+            let rows = batches.iter().map(|batch| definition.rows_of_body(batch)).collect::<Result<_, _>>()?;
+            FeatureTable::new(definition, rows)
+        })
+        .await?)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err};
+use arrow::datatypes::{DataType, FieldRef, TimeUnit};
+use datafusion::common::{DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use skewless_catalog::suggest::did_you_mean;
@@ -49,11 +49,8 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
         );
     }
 
-    let mut output: Vec<Arc<Field>> = columns.clone();
     let mut inputs = vec![spine.clone()];
-    let mut views = Vec::new();
-    let mut statuses = Vec::new();
-    let mut witnesses = Vec::new();
+    let mut spec = Spec { time, views: Vec::new(), known_at };
     for chosen in choose(&references, shared)? {
         let Chosen { view, prefix, keys, features } = chosen;
         let definition = &view.definition;
@@ -61,20 +58,21 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
             None => Arc::clone(definition),
             Some(names) => Arc::new(definition.select(names)?),
         };
-        let joined = if let Some(source) = &view.source {
-            let keys = entity_keys(definition, &keys, &spine_columns)?;
+        let recorded = view.source.is_some();
+        let mut joined = Joined {
+            view: selected,
+            prefix,
+            keys: Vec::new(),
+            status: status && recorded,
+            witness: witness && recorded,
+        };
+        if let Some(source) = &view.source {
+            joined.keys = entity_keys(definition, &keys, &spine_columns)?;
             check_time(definition, "the as-of time", &timestamp, time_type)?;
-            if let Some(cutoff) = &known_at {
+            if let Some(cutoff) = &spec.known_at {
                 check_time(definition, "the argument", "known_at", &cutoff.data_type())?;
             }
             inputs.push(source.clone());
-            if status {
-                statuses.push(Arc::new(Field::new(format!("{prefix}__status"), DataType::Utf8, false)));
-            }
-            if witness {
-                witnesses.extend(witness_fields(definition, &prefix));
-            }
-            Joined { view: Arc::clone(&selected), prefix: prefix.clone(), source: Some(inputs.len() - 1), keys }
         } else {
             if !keys.is_empty() {
                 return plan_err!(
@@ -82,25 +80,18 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
                     definition.name
                 );
             }
-            let known = Spine { columns: &output };
-            for input in selected.input_fields() {
+            let features = spec.views.iter().flat_map(Joined::feature_fields);
+            let known: Vec<FieldRef> = columns.iter().map(Arc::clone).chain(features).collect();
+            let known = Spine { columns: &known };
+            for input in joined.view.input_fields() {
                 known.find(input.name(), &format!("an input of the feature view `{}`", definition.name))?;
             }
-            Joined { view: Arc::clone(&selected), prefix: prefix.clone(), source: None, keys: Vec::new() }
-        };
-        output.extend(selected.feature_fields().into_iter().map(|field| {
-            let name = format!("{prefix}__{}", field.name());
-            Arc::new(field.with_name(name))
-        }));
-        views.push(joined);
+        }
+        spec.views.push(joined);
     }
-    output.extend(statuses);
-    output.extend(witnesses);
-    check_names(&output, columns.len())?;
+    check_names(&spec.fields(&columns), columns.len())?;
 
-    let schema = DFSchema::from_unqualified_fields(output.into(), HashMap::new())?;
-    let spec = Spec { time, views, status, witness, known_at };
-    let node = TrainingSet { inputs, spec: Arc::new(spec), schema: Arc::new(schema) };
+    let node = TrainingSet::new(inputs, Arc::new(spec))?;
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
 }
 
@@ -233,19 +224,6 @@ fn check_time(view: &FeatureView, what: &str, name: &str, time: &DataType) -> Re
         ),
         _ => Ok(()),
     }
-}
-
-/// The winner's times, of the types that the view's own columns have.
-fn witness_fields(view: &FeatureView, prefix: &str) -> Vec<Arc<Field>> {
-    let Some(recorded) = view.recorded() else { return Vec::new() };
-    let available = recorded.available_at.as_ref().unwrap_or(&recorded.timestamp);
-    [("event_time", &recorded.timestamp), ("available_at", available)]
-        .into_iter()
-        .filter_map(|(what, name)| {
-            let column = recorded.column(name)?;
-            Some(Arc::new(column.field().with_name(format!("{prefix}__{what}"))))
-        })
-        .collect()
 }
 
 fn check_names(output: &[FieldRef], spine: usize) -> Result<()> {

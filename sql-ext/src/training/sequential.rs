@@ -11,8 +11,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-    SendableRecordBatchStream,
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, SendableRecordBatchStream,
 };
 use futures::{StreamExt, TryStreamExt};
 
@@ -36,14 +35,15 @@ pub(super) fn sequential(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Executi
     Ok(Arc::new(Sequential::new(plan)))
 }
 
+/// The partitions of its input one after another.
 #[derive(Debug)]
-struct Sequential {
+pub(crate) struct Sequential {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl Sequential {
-    fn new(input: Arc<dyn ExecutionPlan>) -> Self {
+    pub(crate) fn new(input: Arc<dyn ExecutionPlan>) -> Self {
         let mut equivalence = input.equivalence_properties().clone();
         // Each partition may be sorted; one after another they are not.
         if input.output_partitioning().partition_count() > 1 {
@@ -56,13 +56,6 @@ impl Sequential {
             input.boundedness(),
         );
         Self { input, properties: Arc::new(properties) }
-    }
-
-    fn with_input(children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([input]) = <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) else {
-            return internal_err!("SequentialExec takes one input");
-        };
-        Ok(Arc::new(Self::new(input)))
     }
 }
 
@@ -96,16 +89,15 @@ impl ExecutionPlan for Sequential {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _options: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Self::with_input(children)
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![self.input.output_partitioning().partition_count() == 1]
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Self::with_input(children)
+        let Ok([input]) = <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) else {
+            return internal_err!("SequentialExec takes one input");
+        };
+        Ok(Arc::new(Self::new(input)))
     }
 
     fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -58,7 +58,7 @@ pub fn compatible(a: &DataType, b: &DataType) -> bool {
 
 /// Keys in the form in which keys of type `like` are compared. A value that `like` cannot hold becomes NULL, for it
 /// equals none of its keys.
-pub(super) fn conform(keys: &ArrayRef, like: &DataType) -> Result<ArrayRef> {
+pub fn conform(keys: &ArrayRef, like: &DataType) -> Result<ArrayRef> {
     let to = canonical(like).unwrap_or_else(|| like.clone());
     let keys = if keys.data_type() == &to { Arc::clone(keys) } else { cast(keys, &to)? };
     if to == DataType::Float64 {

@@ -23,7 +23,7 @@ use datafusion_physical_expr::utils::collect_columns;
 use serde::{Deserialize, Serialize};
 use skewless_catalog::suggest::did_you_mean;
 
-pub use key::{compatible as compatible_keys, entity_key};
+pub use key::{compatible as compatible_keys, conform as conform_keys, entity_key};
 pub use skewless_catalog::pit::Status;
 pub use table::{FeatureTable, Lookup};
 pub use time::{Span, is_time, time_name, times_compatible};
@@ -304,6 +304,14 @@ impl FeatureView {
             input = filter_record_batch(&input, &mask)?;
         }
         compiled.project(&input)
+    }
+
+    /// The rows that a batch of the view's own source gives: by its push form, or as they are where it has none.
+    pub fn rows_of_body(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        match self.recorded() {
+            Some(Recorded { push: None, .. }) => conform(&self.name, batch, &self.rows_schema()),
+            _ => self.rows_from_source(batch),
+        }
     }
 
     /// The features of an on-demand view for each row of its inputs, found by name among the batch's columns.

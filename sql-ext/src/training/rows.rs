@@ -1,0 +1,349 @@
+//! The rows of the recorded views, gathered: indexed in memory, or in files by entity where they do not fit.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ByteView, RecordBatch, UInt32Array};
+use arrow::compute::{and, filter_record_batch, is_not_null, take_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::common::{Result, ScalarValue, internal_err, resources_datafusion_err};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::spill_file::SpillFile;
+use datafusion::physical_plan::metrics::SpillMetrics;
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SpillManager};
+use futures::{StreamExt, TryStreamExt};
+use skewless_udf::view::{FeatureTable, FeatureView, conform_keys};
+
+use super::exec::on_worker;
+use super::node::Joined;
+
+/// Into how many files the rows of a view that does not fit are dealt, and again those of a file that does not fit.
+pub(super) const PARTITIONS: usize = 16;
+
+/// What building a table takes, in times of its rows: as they came, in one piece, and in order.
+const BUILD: usize = 3;
+
+/// What the tasks of one run share.
+pub(super) struct Run {
+    pub(super) context: Arc<TaskContext>,
+    pub(super) known_at: Option<ScalarValue>,
+    pub(super) spills: SpillMetrics,
+}
+
+/// The rows of one view.
+pub(super) enum Rows {
+    Memory(Table),
+    /// By the hash of the key; `None` for a file without rows.
+    Disk(Vec<Option<Part>>),
+}
+
+/// Rows indexed in memory, and their share of the memory pool.
+pub(super) struct Table {
+    pub(super) rows: Arc<FeatureTable>,
+    _memory: MemoryReservation,
+}
+
+/// A file with the rows of some entities.
+pub(super) struct Part {
+    pub(super) file: Arc<dyn SpillFile>,
+    pub(super) rows: usize,
+    bytes: usize,
+    /// Whether all rows are of one entity, so that dealing them out again would not help.
+    pub(super) one_entity: bool,
+}
+
+impl Run {
+    pub(super) fn memory(&self, joined: &Joined) -> MemoryReservation {
+        MemoryConsumer::new(format!("TrainingSetExec[{}]", joined.prefix))
+            .with_can_spill(true)
+            .register(self.context.memory_pool())
+    }
+
+    pub(super) fn files(&self, schema: SchemaRef) -> SpillManager {
+        SpillManager::new(self.context.runtime_env(), self.spills.clone(), schema)
+            .with_compression_type(self.context.session_config().spill_compression())
+    }
+
+    /// Reads all rows of a view's source, and indexes them if they fit.
+    pub(super) async fn gather(&self, joined: &Joined, source: Arc<dyn ExecutionPlan>) -> Result<Rows> {
+        let memory = self.memory(joined);
+        let mut stream = read(&joined.view, source, &self.context)?;
+        let mut held: Vec<RecordBatch> = Vec::new();
+        while let Some(batch) = stream.try_next().await? {
+            if memory.try_grow(BUILD * bytes(&batch)).is_ok() {
+                held.push(batch);
+                continue;
+            }
+            let mut files = self.deal_rows(joined, 0)?;
+            for batch in held.drain(..).chain([batch]) {
+                files.push(&batch)?;
+            }
+            memory.free();
+            while let Some(batch) = stream.try_next().await? {
+                files.push(&batch)?;
+            }
+            return Ok(Rows::Disk(files.finish()?));
+        }
+        let table = self.index(joined, held).await?;
+        // The index may be larger than the rows were thought to need.
+        if memory.try_resize(size(&table)).is_ok() {
+            return Ok(Rows::Memory(Table { rows: table, _memory: memory }));
+        }
+        let mut files = self.deal_rows(joined, 0)?;
+        files.push(table.rows())?;
+        Ok(Rows::Disk(files.finish()?))
+    }
+
+    /// The rows of a file, indexed; `None` if they do not fit.
+    pub(super) async fn load(&self, joined: &Joined, part: Option<&Part>) -> Result<Option<Table>> {
+        let memory = self.memory(joined);
+        if memory.try_grow(BUILD * part.map_or(0, |part| part.bytes)).is_err() {
+            return Ok(None);
+        }
+        let rows = match part {
+            None => Vec::new(),
+            Some(part) => self.read_back(joined, part)?.try_collect().await?,
+        };
+        let rows = self.index(joined, rows).await?;
+        Ok(memory.try_resize(size(&rows)).is_ok().then_some(Table { rows, _memory: memory }))
+    }
+
+    pub(super) fn read_back(&self, joined: &Joined, part: &Part) -> Result<SendableRecordBatchStream> {
+        self.files(joined.view.rows_schema()).read_spill_as_stream(Arc::clone(&part.file), None)
+    }
+
+    async fn index(&self, joined: &Joined, rows: Vec<RecordBatch>) -> Result<Arc<FeatureTable>> {
+        let (view, known_at) = (Arc::clone(&joined.view), self.known_at.clone());
+        on_worker(move || {
+            let table = match known_at {
+                None => FeatureTable::new(view, rows),
+                Some(cutoff) => FeatureTable::known_at(view, rows, &cutoff),
+            };
+            table.map(Arc::new)
+        })
+        .await
+    }
+
+    /// Files for the rows of a view, by their keys.
+    pub(super) fn deal_rows(&self, joined: &Joined, seed: u64) -> Result<DealRows> {
+        let keys = joined.view.entity_fields();
+        let types: Vec<DataType> = keys.iter().map(|key| key.data_type().clone()).collect();
+        let schema = joined.view.rows_schema();
+        let columns = keys.iter().map(|key| schema.index_of(key.name())).collect::<Result<_, _>>()?;
+        Ok(DealRows { columns, dealer: self.dealer(joined, &types, schema, seed)?, types })
+    }
+
+    /// Files for `schema`, by keys in the form in which those of these types are compared.
+    pub(super) fn dealer(&self, joined: &Joined, keys: &[DataType], schema: SchemaRef, seed: u64) -> Result<Dealer> {
+        if !self.context.runtime_env().disk_manager.tmp_files_enabled() {
+            return Err(resources_datafusion_err!(
+                "the rows of the feature view `{}` do not fit into the memory limit, and they cannot go to disk because \
+                 the disk manager is disabled; raise the memory limit, or allow temporary files",
+                joined.view.name
+            ));
+        }
+        let keys = keys.iter().map(|key| Ok(SortField::new(compared(key)?))).collect::<Result<Vec<_>>>()?;
+        let converter = if keys.is_empty() { None } else { Some(RowConverter::new(keys)?) };
+        let parts = (0..PARTITIONS).map(|_| None).collect();
+        Ok(Dealer { files: self.files(schema), converter, seed, parts })
+    }
+}
+
+/// The type in which keys of this type are compared.
+pub(super) fn compared(key: &DataType) -> Result<DataType> {
+    Ok(conform_keys(&arrow::array::new_empty_array(key), key)?.data_type().clone())
+}
+
+/// The rows of a view from all partitions of its source at once, in any order, without those that have no key.
+fn read(
+    view: &Arc<FeatureView>,
+    source: Arc<dyn ExecutionPlan>,
+    context: &Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    let partitions = source.output_partitioning().partition_count();
+    let mut all = RecordBatchReceiverStreamBuilder::new(view.rows_schema(), partitions);
+    for partition in 0..partitions {
+        let mut stream = source.execute(partition, Arc::clone(context))?;
+        let (sender, view) = (all.tx(), Arc::clone(view));
+        all.spawn(async move {
+            while let Some(batch) = stream.next().await {
+                let rows = batch.and_then(|batch| with_keys(&view, view.rows_of_body(&batch)?));
+                let failed = rows.is_err();
+                // The receiver is gone when the statement is.
+                if sender.send(rows).await.is_err() || failed {
+                    break;
+                }
+            }
+            Ok(())
+        });
+    }
+    Ok(all.build())
+}
+
+fn with_keys(view: &FeatureView, rows: RecordBatch) -> Result<RecordBatch> {
+    let mut there = None;
+    for key in view.entity_fields() {
+        let Some(column) = rows.column_by_name(key.name()).filter(|column| column.null_count() > 0) else { continue };
+        let valid = is_not_null(column)?;
+        there = Some(match there {
+            None => valid,
+            Some(there) => and(&there, &valid)?,
+        });
+    }
+    Ok(match there {
+        None => rows,
+        Some(there) => filter_record_batch(&rows, &there)?,
+    })
+}
+
+/// Deals rows of a view out to files.
+pub(super) struct DealRows {
+    dealer: Dealer,
+    columns: Vec<usize>,
+    types: Vec<DataType>,
+}
+
+impl DealRows {
+    pub(super) fn push(&mut self, rows: &RecordBatch) -> Result<()> {
+        let keys = self
+            .columns
+            .iter()
+            .zip(&self.types)
+            .map(|(column, key)| conform_keys(rows.column(*column), key))
+            .collect::<Result<Vec<_>>>()?;
+        self.dealer.push(&keys, rows)
+    }
+
+    pub(super) fn finish(self) -> Result<Vec<Option<Part>>> {
+        self.dealer.finish()
+    }
+}
+
+/// Deals rows out to files by the hash of their keys, so that rows of one entity share a file.
+pub(super) struct Dealer {
+    files: SpillManager,
+    /// `None` where there are no keys: one entity.
+    converter: Option<RowConverter>,
+    seed: u64,
+    parts: Vec<Option<Open>>,
+}
+
+struct Open {
+    writer: Writer,
+    rows: usize,
+    bytes: usize,
+    first: Option<OwnedRow>,
+    one_entity: bool,
+}
+
+impl Dealer {
+    /// Keys are in the form in which they are compared; one that is NULL is an entity like others.
+    pub(super) fn push(&mut self, keys: &[ArrayRef], batch: &RecordBatch) -> Result<()> {
+        let Some(converter) = &self.converter else { return self.append(0, batch, None, true) };
+        let keys = converter.convert_columns(keys)?;
+        let mut chosen: Vec<Vec<u32>> = vec![Vec::new(); self.parts.len()];
+        for (row, key) in keys.iter().enumerate() {
+            let mut hasher = DefaultHasher::new();
+            hasher.write_u64(self.seed);
+            hasher.write(key.as_ref());
+            let part = (hasher.finish() % PARTITIONS as u64) as usize;
+            if let Some(rows) = chosen.get_mut(part) {
+                rows.push(row as u32);
+            }
+        }
+        for (part, rows) in chosen.into_iter().enumerate() {
+            let Some(first) = rows.first() else { continue };
+            let first = keys.row(*first as usize);
+            let same = rows.iter().all(|row| keys.row(*row as usize) == first);
+            let first = first.owned();
+            self.append(part, &take_record_batch(batch, &UInt32Array::from(rows))?, Some(first), same)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, part: usize, batch: &RecordBatch, first: Option<OwnedRow>, same: bool) -> Result<()> {
+        let Some(slot) = self.parts.get_mut(part) else { return internal_err!("there is no file {part}") };
+        let open = match slot {
+            Some(open) => open,
+            None => slot.insert(Open {
+                writer: Writer::create(&self.files)?,
+                rows: 0,
+                bytes: 0,
+                first: first.clone(),
+                one_entity: true,
+            }),
+        };
+        open.one_entity &= same && open.first == first;
+        open.rows += batch.num_rows();
+        open.bytes += bytes(batch);
+        open.writer.push(batch)
+    }
+
+    /// The files, `None` for one without rows.
+    pub(super) fn finish(self) -> Result<Vec<Option<Part>>> {
+        let parts = self.parts.into_iter().map(|open| {
+            let Some(Open { writer, rows, bytes, one_entity, .. }) = open else { return Ok(None) };
+            Ok(writer.finish()?.map(|file| Part { file, rows, bytes, one_entity }))
+        });
+        parts.collect()
+    }
+}
+
+/// A file being written. It is deleted with the last handle to it.
+pub(super) struct Writer(Box<dyn FnMut(Option<&RecordBatch>) -> Result<Option<Arc<dyn SpillFile>>> + Send>);
+
+impl Writer {
+    pub(super) fn create(files: &SpillManager) -> Result<Self> {
+        // DataFusion does not name the type of such a file.
+        let mut file = files.create_in_progress_file("ml_training_set")?;
+        Ok(Self(Box::new(move |batch| match batch {
+            Some(batch) => file.append_batch(batch).map(|_| None),
+            None => file.finish(),
+        })))
+    }
+
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() > 0 {
+            (self.0)(Some(batch))?;
+        }
+        Ok(())
+    }
+
+    /// The file; `None` if it has no rows.
+    pub(super) fn finish(mut self) -> Result<Option<Arc<dyn SpillFile>>> {
+        (self.0)(None)
+    }
+}
+
+/// The bytes of these rows, not of the buffers that they are cut from.
+fn bytes(batch: &RecordBatch) -> usize {
+    /// Values of up to this length are inside the view itself.
+    const INLINE: u32 = 12;
+    let far = |views: &[u128]| {
+        views
+            .iter()
+            .map(|view| ByteView::from(*view).length)
+            .filter(|length| *length > INLINE)
+            .map(|l| l as usize)
+            .sum()
+    };
+    let size = |column: &ArrayRef| {
+        let near = column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
+        let far: usize = match column.data_type() {
+            DataType::Utf8View => far(column.as_string_view().views()),
+            DataType::BinaryView => far(column.as_binary_view().views()),
+            _ => 0,
+        };
+        near + far
+    };
+    batch.columns().iter().map(size).sum()
+}
+
+/// The bytes that a table holds.
+fn size(table: &FeatureTable) -> usize {
+    bytes(table.rows())
+}
