@@ -417,8 +417,11 @@ struct Sorting {
     known: Option<(Vec<i64>, Vec<Option<i64>>)>,
     /// Positions of rows that are equal in entity, event and availability.
     ties: Vec<Range<usize>>,
-    scratch: Vec<(bool, Option<i64>, Option<i64>, u32)>,
+    scratch: Vec<Timed>,
 }
+
+/// Event, availability and row.
+type Timed = (Option<i64>, Option<i64>, u32);
 
 impl Sorting {
     fn new(starts: Vec<u32>, rows: Vec<u32>, late: bool) -> Self {
@@ -467,31 +470,33 @@ impl Sorting {
         self.scratch.clear();
         self.scratch.extend(rows.iter().map(|row| {
             let (event, available) = times(*row);
-            (event.is_some() && available.is_some(), event, available, *row)
+            (event, available, *row)
         }));
-        // Stable: rows of equal times keep the order in which they came.
-        self.scratch.sort_by_key(|(counts, event, available, _)| (*counts, *event, *available));
+        if self.scratch.iter().all(|(event, available, _)| event.is_some() && available.is_some()) {
+            sort_counting(&mut self.scratch, self.known.is_some());
+        } else {
+            let counts = |(event, available, _): &Timed| event.is_some() && available.is_some();
+            self.scratch.sort_by_key(|row| (counts(row), row.0, row.1));
+            if self.counting.is_empty() {
+                self.counting.clone_from(&self.starts);
+            }
+            if let Some(first) = self.counting.get_mut(entity) {
+                *first += self.scratch.iter().filter(|row| !counts(row)).count() as u32;
+            }
+        }
         let mut before = None;
-        for (place, ((counts, event, available, row), slot)) in self.scratch.iter().zip(rows).enumerate() {
+        for (place, ((event, available, row), slot)) in self.scratch.iter().zip(rows).enumerate() {
             *slot = *row;
             self.events.push(event.unwrap_or(i64::MIN));
             if before.replace((event, available)) == Some((event, available)) {
                 tie(&mut self.ties, start + place);
             }
-            if !counts {
-                if self.counting.is_empty() {
-                    self.counting.clone_from(&self.starts);
-                }
-                if let Some(first) = self.counting.get_mut(entity) {
-                    *first += 1;
-                }
-            }
         }
         if let Some((from, first_events)) = &mut self.known {
             from.truncate(start);
-            let times = self.scratch.iter().map(|(_, event, available, _)| event.max(available));
+            let times = self.scratch.iter().map(|(event, available, _)| event.max(available));
             from.extend(times.map(|time| time.unwrap_or(i64::MIN)));
-            first_events.push(self.scratch.iter().filter_map(|(_, event, ..)| *event).min());
+            first_events.push(self.scratch.iter().filter_map(|(event, ..)| *event).min());
         }
     }
 
@@ -525,6 +530,30 @@ impl Sorting {
         timelines.known = self.known.map(|(from, first)| Known { order: order(&timelines, &from), from, first });
         timelines
     }
+}
+
+/// Sorts rows that all have their times; those of equal times keep their order.
+fn sort_counting(rows: &mut Vec<Timed>, late: bool) {
+    let span = |time: fn(&Timed) -> Option<i64>| {
+        let times = || rows.iter().filter_map(time);
+        let (least, greatest) = (times().min()?, times().max()?);
+        Some((least, u64::BITS - greatest.abs_diff(least).leading_zeros()))
+    };
+    let (Some((event, event_bits)), Some((available, bits))) = (span(|row| row.0), span(|row| row.1)) else { return };
+    let bits = if late { bits } else { 0 };
+    if event_bits + bits + u32::BITS > u128::BITS {
+        rows.sort_by_key(|row| (row.0, row.1));
+        return;
+    }
+    // One word for each row sorts several times faster than three.
+    let word = |(place, row): (usize, &Timed)| {
+        let event = u128::from(row.0.map_or(0, |time| time.abs_diff(event)));
+        let available = if late { u128::from(row.1.map_or(0, |time| time.abs_diff(available))) } else { 0 };
+        (((event << bits) | available) << u32::BITS) | place as u128
+    };
+    let mut words: Vec<u128> = rows.iter().enumerate().map(word).collect();
+    words.sort_unstable();
+    *rows = words.iter().filter_map(|word| rows.get(*word as u32 as usize).copied()).collect();
 }
 
 /// Notes that the row at a position is equal to the one before it.

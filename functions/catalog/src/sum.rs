@@ -133,10 +133,7 @@ impl ExactSum {
     /// The sum, rounded once; `0.0` for no values.
     #[must_use]
     pub fn sum(&self) -> f64 {
-        self.specials.sum().unwrap_or_else(|| {
-            let (negative, magnitude) = self.total.normalized();
-            signed(negative, magnitude.round())
-        })
+        self.specials.sum().unwrap_or_else(|| self.over(1))
     }
 
     /// The arithmetic mean: the exact sum over the count, rounded once; `None` for no values.
@@ -145,10 +142,25 @@ impl ExactSum {
         if self.count == 0 {
             return None;
         }
-        Some(self.specials.sum().unwrap_or_else(|| {
-            let (negative, magnitude) = self.total.normalized();
-            signed(negative, magnitude.divide(&[self.count]).round())
-        }))
+        Some(self.specials.sum().unwrap_or_else(|| self.over(self.count)))
+    }
+
+    /// The sum of the finite values over a divisor, rounded once.
+    fn over(&self, divisor: u64) -> f64 {
+        self.short(divisor).unwrap_or_else(|| self.long(divisor))
+    }
+
+    /// [`over`](Self::over) for sums of few digits.
+    fn short(&self, divisor: u64) -> Option<f64> {
+        let (mantissa, shift) = self.total.short()?;
+        let ratio = limbs::short_ratio(mantissa.unsigned_abs(), shift + limbs::VALUE.unit, divisor)?;
+        Some(signed(mantissa < 0, ratio))
+    }
+
+    /// [`over`](Self::over) for any sum.
+    fn long(&self, divisor: u64) -> f64 {
+        let (negative, magnitude) = self.total.normalized();
+        signed(negative, magnitude.divide(&[divisor]).round())
     }
 
     /// The state as bytes: equal for equal multisets of values, however they were added and merged.
@@ -262,10 +274,31 @@ impl ExactMoments {
         if self.values.specials.sum().is_some() {
             return Some(f64::NAN);
         }
+        Some(self.short(n, n - ddof).unwrap_or_else(|| self.long(n, n - ddof)))
+    }
+
+    /// The variance of finite values by sums of few digits.
+    fn short(&self, n: u64, rest: u64) -> Option<f64> {
+        let (squares, unit) = self.squares.short()?;
+        let (total, half) = self.values.total.short()?;
+        let common = if total == 0 { unit } else { unit.min(2 * half) };
+        let in_common = |magnitude: u128, unit: i64| {
+            let shift = u32::try_from(unit - common).ok().filter(|shift| *shift < magnitude.leading_zeros())?;
+            Some(magnitude << shift)
+        };
+        let scaled = in_common(squares.unsigned_abs().checked_mul(n.into())?, unit)?;
+        let squared = match total.unsigned_abs() {
+            0 => 0,
+            total => in_common(total.checked_mul(total)?, 2 * half)?,
+        };
+        limbs::short_ratio(scaled.checked_sub(squared)?, common + limbs::SQUARE.unit, n.checked_mul(rest)?)
+    }
+
+    /// The variance of any finite values.
+    fn long(&self, n: u64, rest: u64) -> f64 {
         let (_, squares) = self.squares.normalized();
         let (_, total) = self.values.total.normalized();
-        let scaled = squares.in_units_of_squares().times(n);
-        Some(scaled.minus(&total.squared()).divide(&[n, n - ddof]).round())
+        squares.in_units_of_squares().times(n).minus(&total.squared()).divide(&[n, rest]).round()
     }
 
     /// The state as bytes: equal for equal multisets of values, however they were added and merged.

@@ -85,12 +85,20 @@ impl Limbs {
     /// Adds `mantissa · 2^shift`.
     fn deposit(&mut self, mantissa: u64, shift: usize, negative: bool) {
         let (digit, bits) = (shift / 32, shift % 32);
-        self.cover(digit, digit + 3);
-        let spread = u128::from(mantissa) << bits;
+        let there = digit >= self.first && digit + 3 <= self.first + self.cells.len();
+        if !there {
+            self.cover(digit, digit + 3);
+        }
         let start = digit - self.first;
-        for (i, cell) in self.cells.iter_mut().skip(start).take(3).enumerate() {
-            let part = i64::from((spread >> (32 * i)) as u32);
-            *cell += if negative { -part } else { part };
+        if let Some([low, middle, high]) = self.cells.get_mut(start..start + 3) {
+            let spread = u128::from(mantissa) << bits;
+            let part = |at: u32| {
+                let part = i64::from((spread >> at) as u32);
+                if negative { -part } else { part }
+            };
+            *low += part(0);
+            *middle += part(32);
+            *high += part(64);
         }
     }
 
@@ -106,6 +114,23 @@ impl Limbs {
         if to > self.first + self.cells.len() {
             self.cells.resize(to - self.first, 0);
         }
+    }
+
+    /// The number as `mantissa · 2^shift`, the mantissa odd or zero, where its digits fit: sums of values of similar size.
+    pub(super) fn short(&self) -> Option<(i128, i64)> {
+        let zeros = self.cells.iter().take_while(|cell| **cell == 0).count();
+        let mut mantissa = 0_i128;
+        for cell in self.cells.iter().skip(zeros).rev() {
+            if mantissa.unsigned_abs() >> 93 != 0 {
+                return None;
+            }
+            mantissa = (mantissa << 32) + i128::from(*cell);
+        }
+        if mantissa == 0 {
+            return Some((0, 0));
+        }
+        let even = mantissa.trailing_zeros();
+        Some((mantissa >> even, 32 * (self.first + zeros) as i64 + i64::from(even)))
     }
 
     /// Sign and digits, without zeros at either end.
@@ -184,6 +209,13 @@ pub(super) struct Magnitude {
 }
 
 impl Magnitude {
+    /// A whole number of units of sums.
+    #[cfg(test)]
+    pub(super) fn of(number: u128) -> Self {
+        let digits = (0..4).map(|digit| (number >> (32 * digit)) as u32).collect();
+        Self { first: 0, digits, unit: VALUE.unit, sticky: false }.trimmed()
+    }
+
     fn trimmed(mut self) -> Self {
         while self.digits.last() == Some(&0) {
             self.digits.pop();
@@ -308,6 +340,30 @@ impl Magnitude {
         self.digits.iter().take(whole).any(|digit| *digit != 0)
             || self.digits.get(whole).is_some_and(|digit| digit & ((1 << bits) - 1) != 0)
     }
+}
+
+/// `magnitude · 2^exponent / divisor` rounded once; `None` where the result or a step to it is no normal number.
+pub(super) fn short_ratio(magnitude: u128, exponent: i64, divisor: u64) -> Option<f64> {
+    const WHOLE: u64 = 1 << f64::MANTISSA_DIGITS;
+    if magnitude == 0 {
+        return Some(0.0);
+    }
+    if magnitude < u128::from(WHOLE) && divisor < WHOLE {
+        // Both are exact, so the division rounds once, and scaling a normal number by a power of two is exact.
+        let quotient = magnitude as f64 / divisor as f64;
+        return (-960..=960).contains(&exponent).then(|| quotient * power_of_two(exponent));
+    }
+    let (quotient, exponent) = if divisor == 1 {
+        (magnitude, exponent)
+    } else {
+        // At least 64 bits of the quotient, the last of which says whether anything is left over.
+        let shift = magnitude.leading_zeros();
+        let shifted = magnitude << shift;
+        let quotient = shifted / u128::from(divisor);
+        let rest = shifted - quotient * u128::from(divisor);
+        (quotient | u128::from(rest != 0), exponent - i64::from(shift))
+    };
+    (-1022..=890).contains(&exponent).then(|| quotient as f64 * power_of_two(exponent))
 }
 
 /// `2^exponent` for an exponent of a rounded result, which is from -1074 to 1023.

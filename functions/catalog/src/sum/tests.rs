@@ -1,6 +1,7 @@
 #![allow(clippy::float_cmp, reason = "these results are exact")]
 
-use super::{ExactMoments, ExactSum};
+use super::limbs::Magnitude;
+use super::{ExactMoments, ExactSum, limbs};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -88,6 +89,54 @@ fn finite() -> impl Strategy<Value = f64> {
 /// Sums of a few values by 128-bit integers: values are multiples of 2^-20 below 2^20.
 fn small_exact() -> impl Strategy<Value = f64> {
     (-(1_i64 << 40)..(1_i64 << 40)).prop_map(|i| i as f64 / f64::from(1 << 20))
+}
+
+/// Values of the kinds that tables hold, and a few that no short sum holds.
+fn measured() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => (-1000_i32..1000).prop_map(f64::from),
+        6 => (-100_000_i32..100_000).prop_map(|cents| f64::from(cents) / 100.0),
+        3 => -1e3..1e3,
+        2 => (-30_i32..30).prop_map(|e| 10f64.powi(e)),
+        1 => finite(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn sums_of_few_digits_are_rounded_as_those_of_many(values in vec(measured(), 1..40), kinds in 1_usize..40) {
+        // Fewer kinds of values leave fewer digits.
+        let moments = moments_of(&values.iter().cycle().take(kinds.max(values.len())).copied().collect::<Vec<_>>());
+        let (sum, n) = (moments.values(), moments.values().count());
+        for divisor in [1, n] {
+            if let Some(short) = sum.short(divisor) {
+                prop_assert_eq!(short.to_bits(), sum.long(divisor).to_bits());
+            }
+        }
+        for rest in [n, n - 1] {
+            if rest > 0 && let Some(short) = moments.short(n, rest) {
+                prop_assert_eq!(short.to_bits(), moments.long(n, rest).to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn a_rounded_ratio_is_that_of_the_digits(
+        mantissa in prop_oneof![any::<u64>().prop_map(u128::from), any::<u128>(), 0_u128..9],
+        divisor in prop_oneof![1_u64..10, any::<u64>()],
+        shift in 0_u32..128,
+    ) {
+        let (magnitude, divisor) = (mantissa >> shift, divisor.max(1));
+        let digits = Magnitude::of(magnitude).divide(&[divisor]).round();
+        if let Some(short) = limbs::short_ratio(magnitude, limbs::VALUE.unit, divisor) {
+            prop_assert_eq!(short.to_bits(), digits.to_bits());
+        }
+        let scaled = limbs::short_ratio(magnitude, 0, divisor);
+        let long = Magnitude::of(magnitude).scaled(0).divide(&[divisor]).round();
+        prop_assert_eq!(scaled.map(f64::to_bits), Some(long.to_bits()));
+    }
 }
 
 proptest! {

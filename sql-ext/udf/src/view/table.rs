@@ -162,9 +162,10 @@ impl FeatureTable {
     /// A key of the right kind that the view's type cannot hold is simply no entity.
     pub fn lookup(&self, keys: &[ArrayRef], times: &ArrayRef) -> Result<Lookup> {
         let found = self.find(keys, times)?;
-        let (status, witness, counts) = self.winners(&found);
+        let probes = self.probes(&found);
+        let (status, witness, counts) = self.winners(&found, &probes);
         let recorded = self.recorded()?;
-        let mut windows = window::values(&self.windows, &self.timelines, &found.probes())?.into_iter();
+        let mut windows = window::values(&self.windows, &self.timelines, &probes)?.into_iter();
         let values = recorded
             .features
             .iter()
@@ -188,7 +189,8 @@ impl FeatureTable {
     /// The window features of a look-up by one accumulator each, fed its rows from scratch.
     #[cfg(test)]
     pub(super) fn replayed(&self, keys: &[ArrayRef], times: &ArrayRef) -> Result<Vec<ArrayRef>> {
-        window::replayed(&self.windows, &self.timelines, &self.find(keys, times)?.probes())
+        let found = self.find(keys, times)?;
+        window::replayed(&self.windows, &self.timelines, &self.probes(&found))
     }
 
     fn recorded(&self) -> Result<&Recorded> {
@@ -237,40 +239,44 @@ impl FeatureTable {
         })
     }
 
+    fn probes<'a>(&self, found: &'a Found) -> Probes<'a> {
+        let nulls = NullBuffer::union(found.keyed.as_ref(), found.times.nulls());
+        let entities = self.timelines.entities();
+        Probes::new(&found.entities, entities, found.times.values(), nulls.as_ref(), found.clock)
+    }
+
     /// For each row looked up its status, the row that counts or would if it were not expired, and the row that counts.
-    fn winners(&self, found: &Found) -> (Vec<Status>, UInt32Array, UInt32Array) {
+    fn winners(&self, found: &Found, probes: &Probes<'_>) -> (Vec<Status>, UInt32Array, UInt32Array) {
         let clock = found.clock;
         let ttl = self.ttl.map(|ttl| clock.length(ttl));
         let count = found.times.len();
-        let mut status = Vec::with_capacity(count);
-        let mut witness: Vec<Option<u32>> = Vec::with_capacity(count);
-        let mut expired = false;
-        // Where entities are many and look-ups few, each would be an entity's first.
-        let remembered = if self.timelines.entities() <= 4 * count { self.timelines.entities() } else { 0 };
-        let mut cursors = vec![Cursor::default(); remembered];
-        for (row, (entity, t)) in found.entities.iter().zip(found.times.values()).enumerate() {
-            let (state, winner) = if found.keyed.as_ref().is_some_and(|keyed| keyed.is_null(row)) {
-                (Status::NullKey, None)
-            } else if found.times.is_null(row) {
-                (Status::NullTime, None)
-            } else {
-                let mut first = Cursor::default();
-                let cursor = cursors.get_mut(*entity as usize).unwrap_or(&mut first);
-                match self.timelines.latest(*entity, clock.floor(*t), cursor) {
-                    (_, Some(position)) if ttl.is_some_and(|ttl| self.is_older(clock, position, *t, ttl)) => {
-                        expired = true;
-                        (Status::Expired, Some(position))
-                    }
-                    other => other,
+        let mut status = vec![Status::NullTime; count];
+        if let Some(keyed) = &found.keyed {
+            for (status, keyed) in status.iter_mut().zip(keyed) {
+                if !keyed {
+                    *status = Status::NullKey;
                 }
-            };
-            status.push(state);
-            witness.push(winner.and_then(|position| self.timelines.rows().get(position).copied()));
+            }
+        }
+        let mut witness: Vec<Option<u32>> = vec![None; count];
+        let mut expired = false;
+        for (entity, own) in probes.by_entity() {
+            let mut cursor = Cursor::default();
+            for (probe, t) in own {
+                let (mut state, winner) = self.timelines.latest(entity, clock.floor(t), &mut cursor);
+                if winner.zip(ttl).is_some_and(|(position, ttl)| self.is_older(clock, position, t, ttl)) {
+                    (expired, state) = (true, Status::Expired);
+                }
+                if let (Some(status), Some(witness)) = (status.get_mut(probe), witness.get_mut(probe)) {
+                    *status = state;
+                    *witness = winner.and_then(|position| self.timelines.rows().get(position).copied());
+                }
+            }
         }
         let witness = UInt32Array::from(witness);
         let counts = if expired {
-            let ok = status.iter().map(|status| *status == Status::Ok).collect();
-            UInt32Array::new(witness.values().clone(), NullBuffer::union(witness.nulls(), Some(&NullBuffer::new(ok))))
+            let ok = NullBuffer::from_iter(status.iter().map(|status| *status == Status::Ok));
+            UInt32Array::new(witness.values().clone(), Some(ok))
         } else {
             witness.clone()
         };
@@ -290,17 +296,6 @@ struct Found {
     keyed: Option<NullBuffer>,
     times: Int64Array,
     clock: Clock,
-}
-
-impl Found {
-    fn probes(&self) -> Probes<'_> {
-        Probes {
-            entities: &self.entities,
-            times: self.times.values(),
-            nulls: NullBuffer::union(self.keyed.as_ref(), self.times.nulls()),
-            clock: self.clock,
-        }
-    }
 }
 
 /// Event and availability times of all rows, in one unit.

@@ -480,14 +480,14 @@ fn mixed() -> impl Strategy<Value = Vec<MixedRow>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn a_windows_value_is_one_accumulator_fed_its_rows_in_order(
         rows in mixed(),
         range in prop_oneof![(0_i64..20).prop_map(Span::Integer), Just(Span::Unbounded)],
         available in any::<bool>(),
-        spine in prop::collection::vec((prop::option::of(-1_i64..3), prop::option::of(-1_i64..25)), 0..60),
+        spine in prop::collection::vec((prop::option::of(-1_i64..3), prop::option::of(-1_i64..25)), 0..40),
     ) {
         let view = Arc::new(kernels(range, available));
         let batch = mixed_rows(&view, &rows);

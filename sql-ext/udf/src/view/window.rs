@@ -37,13 +37,11 @@ pub(super) struct Aggregate {
     pub(super) null: ScalarValue,
 }
 
-/// The entities and times at which windows end.
+/// What is looked up: the probes that have a key and a time, by entity and time.
 pub(super) struct Probes<'a> {
-    /// [`NO_GROUP`] for an entity that is not there, whose windows are empty.
-    pub(super) entities: &'a [u32],
-    pub(super) times: &'a [i64],
-    /// Probes without a key or a time, which have no window.
-    pub(super) nulls: Option<NullBuffer>,
+    starts: Vec<u32>,
+    order: Vec<u32>,
+    times: &'a [i64],
     pub(super) clock: Clock,
 }
 
@@ -97,16 +95,9 @@ fn run(
             ranges.push(window.range);
         }
     }
-    let (starts, order) = probes.by_entity(timelines.entities());
     let clock = probes.clock;
     let mut change = Change::default();
-    for (entity, bounds) in starts.array_windows().enumerate() {
-        let [start, end] = bounds.map(|bound| bound as usize);
-        let own = order.get(start..end).unwrap_or_default();
-        if own.is_empty() {
-            continue;
-        }
-        let entity = entity as u32;
+    for (entity, own) in probes.by_entity() {
         for range in &ranges {
             let length = range.map(|range| clock.length(range));
             let same = |window: &Prepared| window.range == *range;
@@ -114,17 +105,16 @@ fn run(
             for (_, kernel) in windows.iter().zip(&mut kernels).filter(|(window, _)| same(window)) {
                 kernel.entity(timelines.positions(entity));
             }
-            for probe in own {
-                let Some(t) = probes.times.get(*probe as usize) else { continue };
-                let from = length.map_or(Some(i64::MIN), |length| clock.start(*t, length));
-                let inside = Inside { timelines, entity, t: clock.floor(*t), from };
+            for (probe, t) in own.clone() {
+                let from = length.map_or(Some(i64::MIN), |length| clock.start(t, length));
+                let inside = Inside { timelines, entity, t: clock.floor(t), from };
                 slide.to(inside.t, from, &mut change);
                 for (_, kernel) in windows.iter().zip(&mut kernels).filter(|(window, _)| same(window)) {
                     // Neighbouring probes often see the same window.
                     if !change.is_none() {
                         kernel.step(&change, &inside)?;
                     }
-                    kernel.emit(*probe as usize);
+                    kernel.emit(probe);
                 }
             }
         }
@@ -155,15 +145,21 @@ impl Prepared {
     }
 }
 
-impl Probes<'_> {
-    /// Probes by entity and time, in buckets; those of entities that are not there in one more.
-    fn by_entity(&self, entities: usize) -> (Vec<u32>, Vec<u32>) {
-        let there = |probe: usize| self.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(probe));
-        let ids = self.entities.iter().enumerate();
+impl<'a> Probes<'a> {
+    /// Probes of entities numbered below `count`.
+    pub(super) fn new(
+        entities: &[u32],
+        count: usize,
+        times: &'a [i64],
+        nulls: Option<&NullBuffer>,
+        clock: Clock,
+    ) -> Self {
+        let there = |probe: usize| nulls.is_none_or(|nulls| nulls.is_valid(probe));
+        let ids = entities.iter().enumerate();
         let ids: Vec<u32> =
-            ids.map(|(probe, entity)| if there(probe) { (*entity).min(entities as u32) } else { NO_GROUP }).collect();
-        let (starts, mut order) = bucket(&ids, entities + 1);
-        let time = |probe: &u32| self.times.get(*probe as usize);
+            ids.map(|(probe, entity)| if there(probe) { (*entity).min(count as u32) } else { NO_GROUP }).collect();
+        let (starts, mut order) = bucket(&ids, count + 1);
+        let time = |probe: &u32| times.get(*probe as usize);
         for bounds in starts.array_windows() {
             let [start, end] = bounds.map(|bound| bound as usize);
             if let Some(own) = order.get_mut(start..end)
@@ -172,7 +168,16 @@ impl Probes<'_> {
                 own.sort_by_key(time);
             }
         }
-        (starts, order)
+        Self { starts, order, times, clock }
+    }
+
+    /// The probes of each entity, (probe, time) by time; those of entities that are not there come last, as one more.
+    pub(super) fn by_entity(&self) -> impl Iterator<Item = (u32, impl Iterator<Item = (usize, i64)> + Clone)> {
+        self.starts.array_windows().enumerate().filter_map(|(entity, [start, end])| {
+            let own = self.order.get(*start as usize..*end as usize).filter(|own| !own.is_empty())?;
+            let timed = own.iter().filter_map(|probe| Some((*probe as usize, *self.times.get(*probe as usize)?)));
+            Some((entity as u32, timed))
+        })
     }
 }
 
