@@ -166,11 +166,11 @@ impl Timelines {
         starts: Vec<u32>,
         rows: Vec<u32>,
         event: impl Fn(u32) -> Option<i64>,
-        available: Option<impl Fn(u32) -> Option<i64>>,
+        available: Option<&impl Fn(u32) -> Option<i64>>,
         rank: impl FnOnce(&[u32]) -> Result<Vec<u32>, E>,
     ) -> Result<Self, E> {
         let mut sorting = Sorting::new(starts, rows, available.is_some());
-        let available = |row: u32, event: Option<i64>| available.as_ref().map_or(event, |available| available(row));
+        let available = |row: u32, event: Option<i64>| available.map_or(event, |available| available(row));
         for entity in 0..sorting.starts.len().saturating_sub(1) {
             sorting.sort(entity, |row| {
                 let event = event(row);
@@ -621,10 +621,10 @@ mod tests {
         let rank = |tied: &[u32]| Ok::<_, std::convert::Infallible>(tied.iter().map(|i| row(*i).tie).collect());
         let every = entities.iter().copied().flatten();
         let timelines = if every.clone().all(|row| row.available == row.event) {
-            let none = None::<fn(u32) -> Option<i64>>;
+            let none = None::<&fn(u32) -> Option<i64>>;
             Timelines::new(starts, rows, |i| row(i).event, none, rank)
         } else {
-            Timelines::new(starts, rows, |i| row(i).event, Some(|i| row(i).available), rank)
+            Timelines::new(starts, rows, |i| row(i).event, Some(&|i| row(i).available), rank)
         };
         let Ok(timelines) = timelines;
         timelines

@@ -287,11 +287,11 @@ impl ExactMoments {
             Some(magnitude << shift)
         };
         let scaled = in_common(squares.unsigned_abs().checked_mul(n.into())?, unit)?;
-        let squared = match total.unsigned_abs() {
+        let subtrahend = match total.unsigned_abs() {
             0 => 0,
             total => in_common(total.checked_mul(total)?, 2 * half)?,
         };
-        limbs::short_ratio(scaled.checked_sub(squared)?, common + limbs::SQUARE.unit, n.checked_mul(rest)?)
+        limbs::short_ratio(scaled.checked_sub(subtrahend)?, common + limbs::SQUARE.unit, n.checked_mul(rest)?)
     }
 
     /// The variance of any finite values.

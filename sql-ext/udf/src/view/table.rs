@@ -82,11 +82,12 @@ impl FeatureTable {
         }
         let (starts, order) = bucket(&ids, groups.len());
         drop(ids);
+        let available = times.available.as_ref().map(|available| |row| at(available, row));
         let timelines = Timelines::new(
             starts,
             order,
             |row| at(&times.event, row),
-            times.available.as_ref().map(|available| |row| at(available, row)),
+            available.as_ref(),
             |tied| rank(recorded, &rows, tied),
         )?;
         let windows = window::prepare(recorded, &rows, &timelines)?;

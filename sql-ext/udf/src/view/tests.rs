@@ -263,10 +263,7 @@ fn what_was_not_known_at_the_cutoff_does_not_exist() -> Result<()> {
 
 #[test]
 fn a_view_without_an_entity_is_looked_up_by_time_alone() -> Result<()> {
-    let mut view = integers(None, 100);
-    if let Kind::Recorded(recorded) = &mut view.kind {
-        recorded.entity.clear();
-    }
+    let view = keyed(&[]);
     let rows = integer_rows(&[(None, Some(1), Some(1), 0, Some(1.0)), (Some(2), Some(5), Some(5), 0, Some(2.0))]);
     let table = FeatureTable::new(Arc::new(view.clone()), vec![rows])?;
     let found = table.lookup(&[], &ints(&[Some(0), Some(4), Some(5)]))?;
@@ -307,6 +304,106 @@ fn on_demand_features_are_computed_from_their_inputs() -> Result<()> {
     assert_eq!(view.select(&["miles"])?.evaluate(&inputs)?.num_columns(), 1);
     let message = view.select(&["mile"]).map(|_| ()).expect_err("unknown").to_string();
     assert!(message.contains("did you mean `miles`?"), "{message}");
+    Ok(())
+}
+
+/// The integer view with an entity of these columns.
+fn keyed(entity: &[&str]) -> FeatureView {
+    let mut view = integers(None, 100);
+    if let Kind::Recorded(recorded) = &mut view.kind {
+        recorded.entity = entity.iter().map(|name| (*name).to_owned()).collect();
+    }
+    view
+}
+
+#[test]
+fn an_entity_has_one_key_several_or_none() -> Result<()> {
+    let rows = integer_rows(&[
+        (Some(1), Some(1), Some(1), 7, Some(1.0)),
+        (Some(1), Some(2), Some(2), 8, Some(2.0)),
+        (Some(2), Some(3), Some(3), 7, Some(3.0)),
+        (None, Some(4), Some(4), 8, Some(4.0)),
+    ]);
+    let latest = |entity: &[&str], keys: &[ArrayRef], count: usize| -> Result<Vec<Option<f64>>> {
+        let table = FeatureTable::new(Arc::new(keyed(entity)), vec![rows.clone()])?;
+        let found = table.lookup(keys, &ints(&vec![Some(9); count]))?;
+        Ok(found.values[0].as_primitive::<Float64Type>().iter().collect())
+    };
+    let (k, seq) = (ints(&[Some(1), Some(2), None, Some(2)]), ints(&[Some(7), Some(7), Some(8), Some(8)]));
+    assert_eq!(latest(&["k"], std::slice::from_ref(&k), 4)?, [Some(2.0), Some(3.0), None, Some(3.0)]);
+    assert_eq!(latest(&["k", "seq"], &[Arc::clone(&k), Arc::clone(&seq)], 4)?, [Some(1.0), Some(3.0), None, None]);
+    assert_eq!(latest(&["seq", "k"], &[seq, k], 4)?, [Some(1.0), Some(3.0), None, None]);
+    assert_eq!(latest(&[], &[], 2)?, [Some(4.0); 2]);
+    Ok(())
+}
+
+#[test]
+fn rows_come_by_key_event_availability_and_ties_and_those_that_never_count_first() -> Result<()> {
+    let canonical = [
+        (Some(1), None, Some(3), 0, None),
+        (Some(1), Some(2), None, 0, None),
+        (Some(1), Some(1), Some(9), 5, Some(0.0)),
+        (Some(1), Some(2), Some(1), 5, Some(0.0)),
+        (Some(1), Some(2), Some(2), 3, Some(9.0)),
+        (Some(1), Some(2), Some(2), 4, None),
+        (Some(1), Some(2), Some(2), 4, Some(1.0)),
+        (Some(2), Some(0), Some(0), 0, Some(1.0)),
+    ];
+    let mut given: Vec<IntegerRow> = canonical.iter().rev().copied().collect();
+    given.insert(3, (None, Some(1), Some(1), 0, None));
+    let table = FeatureTable::new(Arc::new(integers(None, 1)), vec![integer_rows(&given)])?;
+    assert_eq!(table.rows()?, integer_rows(&canonical));
+    let entities: Vec<(String, RecordBatch)> = table.entities()?.collect();
+    assert_eq!(
+        entities,
+        [("[1]".to_owned(), integer_rows(&canonical[..7])), ("[2]".to_owned(), integer_rows(&canonical[7..]))]
+    );
+    assert!(table.size() > table.rows()?.get_array_memory_size());
+    Ok(())
+}
+
+#[test]
+fn a_window_reaches_from_its_length_before_t_to_t_both_inclusive_and_an_empty_one_counts_zero() -> Result<()> {
+    // (event, known): the second comes late, the third is never known.
+    let rows = integer_rows(&[
+        (Some(1), Some(10), Some(10), 0, Some(4.0)),
+        (Some(1), Some(12), Some(16), 0, Some(2.0)),
+        (Some(1), Some(13), None, 0, Some(1.0)),
+    ]);
+    let table = FeatureTable::new(Arc::new(integers(Some(0), 5)), vec![rows])?;
+    let times: Vec<i64> = vec![9, 10, 15, 16, 17, 18];
+    let found = table.lookup(&[ints(&[Some(1); 6])], &ints(&times.into_iter().map(Some).collect::<Vec<_>>()))?;
+    let n: Vec<_> = found.values[1].as_primitive::<Int64Type>().iter().flatten().collect();
+    assert_eq!(n, [0, 1, 1, 1, 1, 0]);
+    let low: Vec<_> = found.values[2].as_primitive::<Float64Type>().iter().collect();
+    assert_eq!(low, [None, Some(4.0), Some(4.0), Some(2.0), Some(2.0), None]);
+    Ok(())
+}
+
+#[test]
+fn a_long_history_slides_as_it_is_replayed() -> Result<()> {
+    let mut state = 11_u64;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let rows: Vec<MixedRow> = (0..900)
+        .map(|_| {
+            let event = next(2_000) as i64;
+            let x = next(500) as f64 / 10.0 - 20.0;
+            (next(2) as i64, Some(event), Some(event + next(300) as i64), Some(next(9) as i64), Some(x), None)
+        })
+        .collect();
+    let spine: Vec<(i64, i64)> = (0..300).map(|_| (next(3) as i64, next(2_400) as i64)).collect();
+    let keys = [ints(&spine.iter().map(|probe| Some(probe.0)).collect::<Vec<_>>())];
+    let times = ints(&spine.iter().map(|probe| Some(probe.1)).collect::<Vec<_>>());
+    for (range, available) in [(700, true), (700, false), (5, true), (60, false)] {
+        let view = kernels(Span::Integer(range), available);
+        let names = ["median(x) None false", "min(x) None false", "stddev(x) None false", "first_value(n) None false"];
+        let view = Arc::new(view.select(&names)?);
+        let table = FeatureTable::new(Arc::clone(&view), vec![mixed_rows(&view, &rows)])?;
+        assert_eq!(table.lookup(&keys, &times)?.values, table.replayed(&keys, &times)?, "{range} {available}");
+    }
     Ok(())
 }
 
