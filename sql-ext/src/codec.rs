@@ -26,6 +26,7 @@ use datafusion_proto::physical_plan::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::asof::{AsOfJoin, AsOfJoinExec, Expressions, LogicalMessage, PhysicalMessage};
 use crate::training::{Message as TrainingSetMessage, Sequential, TrainingSet, TrainingSetExec};
 
 /// What a message of ours begins with; anything else is for the codec inside.
@@ -35,6 +36,8 @@ const MAGIC: &[u8] = b"skewless 1\n";
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
     TrainingSet(TrainingSetMessage),
+    AsOfJoin(PhysicalMessage),
+    LogicalAsOfJoin(LogicalMessage),
     Sequential,
 }
 
@@ -89,6 +92,10 @@ impl PhysicalExtensionCodec for SkewlessPhysicalCodec {
                 let spec = message.spec(&spine.schema(), ctx)?;
                 Ok(Arc::new(TrainingSetExec::new(Arc::clone(spine), sources.to_vec(), Arc::new(spec))?))
             }
+            (Some(Message::AsOfJoin(message)), inputs) => {
+                let expressions = Expressions { codec: self, converter: proto_converter };
+                Ok(Arc::new(message.join(inputs, ctx, expressions)?))
+            }
             (Some(Message::Sequential), [input]) => Ok(Arc::new(Sequential::new(Arc::clone(input)))),
             (Some(_), inputs) => plan_err!("an operator of Skewless came with {} inputs", inputs.len()),
         }
@@ -102,6 +109,10 @@ impl PhysicalExtensionCodec for SkewlessPhysicalCodec {
     ) -> Result<()> {
         if let Some(set) = node.downcast_ref::<TrainingSetExec>() {
             return Message::TrainingSet(TrainingSetMessage::of(set.spec())?).write(buf);
+        }
+        if let Some(join) = node.downcast_ref::<AsOfJoinExec>() {
+            let expressions = Expressions { codec: self, converter: proto_converter };
+            return Message::AsOfJoin(PhysicalMessage::of(join, expressions)?).write(buf);
         }
         if node.downcast_ref::<Sequential>().is_some() {
             return Message::Sequential.write(buf);
@@ -161,6 +172,9 @@ impl LogicalExtensionCodec for SkewlessLogicalCodec {
                 let spec = message.spec(spine.schema().as_arrow(), ctx)?;
                 Ok(Extension { node: Arc::new(TrainingSet::new(inputs.to_vec(), Arc::new(spec))?) })
             }
+            (Some(Message::LogicalAsOfJoin(message)), inputs) => {
+                Ok(Extension { node: Arc::new(message.join(inputs, ctx)?) })
+            }
             (Some(_), inputs) => plan_err!("an operator of Skewless came with {} inputs", inputs.len()),
         }
     }
@@ -168,6 +182,9 @@ impl LogicalExtensionCodec for SkewlessLogicalCodec {
     fn try_encode(&self, node: &Extension, buf: &mut Vec<u8>) -> Result<()> {
         if let Some(set) = node.node.as_any().downcast_ref::<TrainingSet>() {
             return Message::TrainingSet(TrainingSetMessage::of(set.spec())?).write(buf);
+        }
+        if let Some(join) = node.node.as_any().downcast_ref::<AsOfJoin>() {
+            return Message::LogicalAsOfJoin(LogicalMessage::of(join)?).write(buf);
         }
         self.inside.try_encode(node, buf)
     }

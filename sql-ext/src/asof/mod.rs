@@ -8,6 +8,7 @@
 mod exec;
 mod index;
 mod instant;
+mod message;
 mod narrow;
 mod node;
 mod physical;
@@ -21,6 +22,9 @@ use std::sync::Arc;
 use datafusion::optimizer::OptimizerRule;
 use datafusion::physical_planner::ExtensionPlanner;
 
+pub(crate) use exec::AsOfJoinExec;
+pub(crate) use message::{Expressions, LogicalMessage, PhysicalMessage};
+pub(crate) use node::AsOfJoin;
 pub(crate) use plan::{RELATIONS, plan_join};
 
 /// Planners of this module's own logical nodes.

@@ -74,7 +74,7 @@ impl AsOfJoin {
         Self::of(left, right, wide, rule)
     }
 
-    fn of(left: LogicalPlan, right: LogicalPlan, wide: Option<LogicalPlan>, rule: Match) -> Result<Self> {
+    pub(super) fn of(left: LogicalPlan, right: LogicalPlan, wide: Option<LogicalPlan>, rule: Match) -> Result<Self> {
         let schema = build_join_schema(left.schema(), right.schema(), &JoinType::Left)?.into();
         Ok(Self { left, right, wide, rule, schema })
     }

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::util::pretty::pretty_format_batches;
 use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::DataFrame;
 use datafusion_proto::bytes::{
@@ -163,4 +164,68 @@ async fn a_truncated_or_lying_message_is_an_error() {
     let plan = decode(&json.into_bytes(), &swapped).expect("a plan");
     let failed = std::panic::AssertUnwindSafe(collect(plan, task)).catch_unwind().await.expect("no panic");
     assert!(failed.expect_err("other columns").to_string().contains("which the input does not have"));
+}
+
+const AS_OF_JOINS: [&str; 4] = [
+    "SELECT n, e.x, e.event FROM spine s ASOF JOIN events e MATCH_CONDITION (s.at >= e.event) ON s.key = e.k",
+    "SELECT n, e.* FROM spine s ASOF JOIN events e MATCH_CONDITION (s.at < e.known) ON s.key = e.k WHERE n > 9",
+    "SELECT n, e.x FROM spine s ASOF JOIN events e MATCH_CONDITION (s.at * 2 >= e.event + 0.5)",
+    "SELECT * FROM asof_join(left => (SELECT n, key AS k, at FROM spine s), right => (SELECT * FROM events), \
+     on => ['k'], match => 'l.at >= r.event', tolerance => 2, direction => 'nearest', tie_break => ['x'])",
+];
+
+#[tokio::test]
+async fn an_as_of_join_survives_the_round_trip() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = context(folder.path()).await;
+    let there = SkewlessContext::new(Options::default()).await.expect("a session");
+    let (codec, logical) = (SkewlessPhysicalCodec::default(), SkewlessLogicalCodec::default());
+    for sql in AS_OF_JOINS {
+        let query = frame(&here, sql).await;
+        let plan = query.logical_plan().clone();
+        let bytes = logical_plan_to_bytes_with_extension_codec(&plan, &logical).expect("bytes");
+        let back =
+            logical_plan_from_bytes_with_extension_codec(&bytes, &here.session().task_ctx(), &logical).expect("a plan");
+        assert_eq!(back.display_indent().to_string(), plan.display_indent().to_string());
+
+        let plan = query.create_physical_plan().await.expect("a plan");
+        assert!(text(&plan).contains("AsOfJoinExec"), "{}", text(&plan));
+        let bytes = physical_plan_to_bytes_with_extension_codec(Arc::clone(&plan), &codec).expect("bytes");
+        let back =
+            physical_plan_from_bytes_with_extension_codec(&bytes, &there.session().task_ctx(), &codec).expect("a plan");
+        assert_eq!((text(&back), back.schema()), (text(&plan), plan.schema()));
+        // Its partitions come in any order.
+        let sorted = |rows: RecordBatch| {
+            let text = pretty_format_batches(&[rows]).expect("text").to_string();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(rows(&back, &there).await), sorted(rows(&plan, &here).await));
+
+        let mut found = Vec::new();
+        messages(&plan, &codec, &mut found);
+        let (message, inputs) = found.into_iter().find(|(_, inputs)| inputs.len() > 1).expect("the join");
+        let task = here.session().task_ctx();
+        let decode = |bytes: &[u8], inputs: &[Arc<dyn ExecutionPlan>]| {
+            codec.try_decode(bytes, inputs, &task, &DefaultPhysicalProtoConverter {})
+        };
+        decode(&message, &inputs).expect("a plan");
+        for end in 0..message.len() {
+            assert!(decode(&message[..end], &inputs).is_err(), "{end} of {} bytes", message.len());
+        }
+        assert!(decode(&message, &inputs[..1]).is_err());
+        // Every expression is one for the other side now, or none at all.
+        let swapped: Inputs = inputs.iter().rev().map(Arc::clone).collect();
+        if let Ok(plan) = decode(&message, &swapped) {
+            let run = std::panic::AssertUnwindSafe(collect(plan, Arc::clone(&task))).catch_unwind().await;
+            assert!(run.is_ok(), "a panic");
+        }
+        let json = String::from_utf8(message).expect("JSON");
+        for (from, to) in [("\"keys\":[[", "\"keys\":[[9],["), ("\"time\":[", "\"time\":[8,"), ("Nearest", "Nowhere")] {
+            if json.contains(from) {
+                assert!(decode(json.replacen(from, to, 1).as_bytes(), &inputs).is_err(), "{to}");
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ByteView, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{and, filter_record_batch, is_not_null, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
@@ -16,7 +16,7 @@ use datafusion::physical_plan::metrics::SpillMetrics;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SpillManager};
 use futures::{StreamExt, TryStreamExt};
-use skewless_udf::view::{FeatureTable, FeatureView, conform_keys};
+use skewless_udf::view::{FeatureTable, FeatureView, conform_keys, row_bytes};
 
 use super::exec::on_worker;
 use super::node::Joined;
@@ -74,7 +74,7 @@ impl Run {
         let mut stream = read(&joined.view, source, &self.context)?;
         let mut held: Vec<RecordBatch> = Vec::new();
         while let Some(batch) = stream.try_next().await? {
-            if memory.try_grow(BUILD * bytes(&batch)).is_ok() {
+            if memory.try_grow(BUILD * row_bytes(&batch)).is_ok() {
                 held.push(batch);
                 continue;
             }
@@ -90,11 +90,11 @@ impl Run {
         }
         let table = self.index(joined, held).await?;
         // The index may be larger than the rows were thought to need.
-        if memory.try_resize(size(&table)).is_ok() {
+        if memory.try_resize(table.size()).is_ok() {
             return Ok(Rows::Memory(Table { rows: table, _memory: memory }));
         }
         let mut files = self.deal_rows(joined, 0)?;
-        files.push(table.rows())?;
+        files.push(&table.rows()?)?;
         Ok(Rows::Disk(files.finish()?))
     }
 
@@ -109,7 +109,7 @@ impl Run {
             Some(part) => self.read_back(joined, part)?.try_collect().await?,
         };
         let rows = self.index(joined, rows).await?;
-        Ok(memory.try_resize(size(&rows)).is_ok().then_some(Table { rows, _memory: memory }))
+        Ok(memory.try_resize(rows.size()).is_ok().then_some(Table { rows, _memory: memory }))
     }
 
     pub(super) fn read_back(&self, joined: &Joined, part: &Part) -> Result<SendableRecordBatchStream> {
@@ -279,7 +279,7 @@ impl Dealer {
         };
         open.one_entity &= same && open.first == first;
         open.rows += batch.num_rows();
-        open.bytes += bytes(batch);
+        open.bytes += row_bytes(batch);
         open.writer.push(batch)
     }
 
@@ -317,33 +317,4 @@ impl Writer {
     pub(super) fn finish(mut self) -> Result<Option<Arc<dyn SpillFile>>> {
         (self.0)(None)
     }
-}
-
-/// The bytes of these rows, not of the buffers that they are cut from.
-fn bytes(batch: &RecordBatch) -> usize {
-    /// Values of up to this length are inside the view itself.
-    const INLINE: u32 = 12;
-    let far = |views: &[u128]| {
-        views
-            .iter()
-            .map(|view| ByteView::from(*view).length)
-            .filter(|length| *length > INLINE)
-            .map(|l| l as usize)
-            .sum()
-    };
-    let size = |column: &ArrayRef| {
-        let near = column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
-        let far: usize = match column.data_type() {
-            DataType::Utf8View => far(column.as_string_view().views()),
-            DataType::BinaryView => far(column.as_binary_view().views()),
-            _ => 0,
-        };
-        near + far
-    };
-    batch.columns().iter().map(size).sum()
-}
-
-/// The bytes that a table holds.
-fn size(table: &FeatureTable) -> usize {
-    bytes(table.rows())
 }

@@ -14,7 +14,7 @@ mod window;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, ByteView, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options, filter_record_batch, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{DataFusionError, Result, plan_err};
@@ -409,6 +409,24 @@ fn list(names: &[String]) -> String {
 fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+/// The bytes of these rows themselves, whatever larger buffers they are cut from.
+pub fn row_bytes(rows: &RecordBatch) -> usize {
+    /// Values of up to this length are inside the view itself.
+    const INLINE: u32 = 12;
+    let far = |views: &[u128]| -> usize {
+        views.iter().map(|view| ByteView::from(*view).length).filter(|far| *far > INLINE).map(|far| far as usize).sum()
+    };
+    let size = |column: &ArrayRef| {
+        let near = column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
+        near + match column.data_type() {
+            DataType::Utf8View => far(column.as_string_view().views()),
+            DataType::BinaryView => far(column.as_binary_view().views()),
+            _ => 0,
+        }
+    };
+    rows.columns().iter().map(size).sum()
 }
 
 /// The batch's columns in the order and types of `schema`, found by name.

@@ -113,7 +113,7 @@ impl FeatureTable {
     /// Bytes held.
     pub fn size(&self) -> usize {
         let windows: usize = self.windows.iter().map(Prepared::size).sum();
-        self.rows.get_array_memory_size() + self.groups.size() + self.timelines.size() + windows
+        super::row_bytes(&self.rows) + self.groups.size() + self.timelines.size() + windows
     }
 
     /// All rows in canonical order.
