@@ -86,6 +86,7 @@ impl SkewlessContext {
 
         let mut extension_planners = crate::asof::extension_planners();
         extension_planners.extend(crate::training::extension_planners());
+        extension_planners.extend(crate::label::extension_planners());
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features()
@@ -96,6 +97,7 @@ impl SkewlessContext {
             .build();
         state.register_relation_planner(Arc::new(Relations::new(Arc::clone(&shared))))?;
         skewless_udf::register_all(&mut state)?;
+        crate::split::register(&mut state)?;
         crate::score::register(&mut state, &shared)?;
 
         let context = Self { session: SessionContext::new_with_state(state).enable_url_table(), shared, project };

@@ -10,10 +10,12 @@ mod context;
 mod ddl;
 mod error;
 mod front;
+mod label;
 mod object_stores;
 mod project;
 mod relation;
 mod score;
+mod split;
 mod training;
 
 pub use context::{Device, Options, SkewlessContext};

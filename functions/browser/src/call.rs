@@ -70,9 +70,9 @@ fn refuse(function: &dyn Function, arg: &Arg, got: String) -> Error {
 fn convert(function: &dyn Function, arg: &Arg, cell: &Cell) -> Result<Value, Error> {
     let value = match (arg.data_type, cell) {
         (_, Cell::Null) => Some(Value::Null),
-        (Type::Int64, cell) => cell.to_integer().map(Value::Int64),
+        (Type::Text | Type::Float64OrText | Type::Int64OrText, Cell::Text(text)) => Some(Value::Text(text.clone())),
+        (Type::Int64 | Type::Int64OrText, cell) => cell.to_integer().map(Value::Int64),
         (Type::Boolean, Cell::Boolean(value)) => Some(Value::Boolean(*value)),
-        (Type::Text | Type::Float64OrText, Cell::Text(text)) => Some(Value::Text(text.clone())),
         (Type::Float64 | Type::Float64OrText, cell) => cell.to_float().map(Value::Float64),
         (Type::Timestamp, Cell::Date(millis)) => {
             let micros = Cell::Number(millis * 1e3).to_integer();

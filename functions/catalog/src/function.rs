@@ -12,7 +12,7 @@ pub use value::Value;
 /// Whether a function gives a value for each row or one for many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// One value for each row; NULL if any argument is NULL.
+    /// One value for each row; NULL if any argument is NULL. Arguments with a default can be left out.
     Scalar,
     /// One value for all rows; each function says what it does with NULL. Arguments after the columns that it collects
     /// are options: constants with a default.
@@ -38,6 +38,8 @@ pub enum Type {
     TextList,
     /// Floats or texts: a number, or a category.
     Float64OrText,
+    /// Integers or texts: a key.
+    Int64OrText,
     /// A struct with named fields.
     Record(&'static [(&'static str, Type)]),
 }
@@ -53,6 +55,7 @@ impl Display for Type {
             Self::Float64List => "DOUBLE[]",
             Self::TextList => "VARCHAR[]",
             Self::Float64OrText => "DOUBLE or VARCHAR",
+            Self::Int64OrText => "BIGINT or VARCHAR",
             Self::Record(fields) => {
                 f.write_str("STRUCT(")?;
                 for (i, (name, data_type)) in fields.iter().enumerate() {
@@ -74,7 +77,7 @@ pub struct Arg {
     pub data_type: Type,
     /// What it is for, in a few words.
     pub about: &'static str,
-    /// For an option of an aggregate: its default, as SQL text.
+    /// For an option: its default, as SQL text.
     pub default: Option<&'static str>,
 }
 
@@ -85,7 +88,7 @@ impl Arg {
         Self { name, data_type, about, default: None }
     }
 
-    /// An option: a constant that can be left out, or given as NULL, for its default.
+    /// An option: it can be left out for its default; for an aggregate it is a constant, and NULL stands for the default.
     #[must_use]
     pub const fn option(name: &'static str, data_type: Type, default: &'static str, about: &'static str) -> Self {
         Self { name, data_type, about, default: Some(default) }

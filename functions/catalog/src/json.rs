@@ -67,6 +67,9 @@ pub fn from_json(json: &Json, data_type: Type) -> Option<Value> {
         Type::Float64OrText => {
             float(json).map(Value::Float64).or_else(|| json.as_str().map(|text| Value::Text(text.to_owned())))
         }
+        Type::Int64OrText => {
+            json.as_i64().map(Value::Int64).or_else(|| json.as_str().map(|text| Value::Text(text.to_owned())))
+        }
         Type::Record(fields) => {
             let object = json.as_object()?;
             fields

@@ -10,6 +10,7 @@ pub mod function;
 pub mod hash;
 pub mod json;
 pub mod pit;
+pub mod split;
 pub mod suggest;
 pub mod sum;
 pub mod time;
@@ -39,6 +40,7 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &feature::MonthSin,
     &feature::MonthCos,
     &feature::HaversineKm,
+    &split::Split,
     &drift::Psi,
     &drift::PsiValue,
     &drift::KsTest,

@@ -212,7 +212,7 @@ fn check_declared(declared: &Declared, rows: &[ColumnType]) -> Result<()> {
     Ok(())
 }
 
-fn check_span(span: Span, what: &str, column: &str, time: &DataType) -> Result<()> {
+pub(crate) fn check_span(span: Span, what: &str, column: &str, time: &DataType) -> Result<()> {
     match span {
         Span::Time(_) if time.is_integer() => plan_err!(
             "{what} is an interval and the time `{column}` is an integer; write a number, in the column's own unit"
@@ -225,7 +225,7 @@ fn check_span(span: Span, what: &str, column: &str, time: &DataType) -> Result<(
 }
 
 /// A length of time from an INTERVAL or, for integer times, a number.
-fn span(expr: &SqlExpr, what: &str) -> Result<Span> {
+pub(crate) fn span(expr: &SqlExpr, what: &str) -> Result<Span> {
     let fixed = |nanos: i128| match i64::try_from(nanos) {
         Ok(nanos) if nanos >= 0 => Ok(Span::Time(nanos)),
         Ok(_) => plan_err!("{what} is negative: {expr}"),

@@ -14,7 +14,8 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use datafusion::error::Result;
 
-pub(crate) use parse::{CreateModel, Ddl, parse};
+pub(crate) use create::{check_span, span};
+pub(crate) use parse::{CreateModel, Ddl, fold, parse};
 pub use registry::{View, ViewRegistry};
 
 use crate::{Outcome, SkewlessContext};

@@ -315,7 +315,7 @@ fn text_literal(parser: &mut Parser<'_>, what: &str) -> Result<String> {
 }
 
 /// An identifier as SQL folds it: lower case unless quoted.
-pub(super) fn fold(ident: Ident) -> String {
+pub(crate) fn fold(ident: Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value,
         None => ident.value.to_lowercase(),

@@ -1,6 +1,7 @@
 //! Functions in FROM: one table of names, each planned into a logical plan from its raw SQL arguments.
 
 mod arguments;
+mod columns;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 pub(crate) use arguments::{Arguments, Parameter};
+pub(crate) use columns::{find, refuse_clash};
 
 use skewless_catalog::suggest::did_you_mean;
 
@@ -45,7 +47,15 @@ impl Relations {
 
 /// Every function in FROM, in the order of the manual.
 pub(crate) fn all() -> impl Iterator<Item = &'static Relation> {
-    [crate::training::RELATIONS, crate::score::RELATIONS, crate::asof::RELATIONS].into_iter().flatten()
+    [
+        crate::training::RELATIONS,
+        crate::label::RELATIONS,
+        crate::split::RELATIONS,
+        crate::score::RELATIONS,
+        crate::asof::RELATIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The function's name, with BigQuery's dotted spelling (`ML.PREDICT`) read as `ml_predict`.

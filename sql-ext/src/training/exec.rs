@@ -62,9 +62,10 @@ impl ExtensionPlanner for TrainingSetPlanner {
     }
 }
 
-async fn serial_plan(spine: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+/// The plan in one partition, in the order of its ORDER BY or of a serial scan once [`sequential`] is around it.
+pub(crate) async fn serial_plan(spine: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
     let Some(state) = session.as_any().downcast_ref::<SessionState>() else {
-        return internal_err!("TrainingSet is planned by a SessionState");
+        return internal_err!("a spine is planned by a SessionState");
     };
     let mut config = state.config().clone().with_target_partitions(1).with_round_robin_repartition(false);
     config.options_mut().optimizer.repartition_file_scans = false;
@@ -276,7 +277,7 @@ fn join(
 }
 
 /// Runs work that would hold an async worker for long.
-pub(super) async fn on_worker<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn on_worker<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| exec_datafusion_err!("a worker of ml_training_set stopped: {error}"))?

@@ -26,11 +26,12 @@ use datafusion::physical_plan::collect;
 use datafusion::physical_planner::ExtensionPlanner;
 use skewless_udf::view::FeatureTable;
 
-pub(crate) use exec::TrainingSetExec;
+pub(crate) use exec::{TrainingSetExec, on_worker, serial_plan};
 pub(crate) use message::Message;
 pub(crate) use node::TrainingSet;
 pub(crate) use plan::RELATIONS;
-pub(crate) use sequential::Sequential;
+pub(crate) use reference::Reference;
+pub(crate) use sequential::{Sequential, sequential};
 
 use crate::SkewlessContext;
 

@@ -6,19 +6,19 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Word};
 
 /// One reference, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reference {
-    pub(super) view: String,
+pub(crate) struct Reference {
+    pub(crate) view: String,
     /// (key column of the view, column of the spine).
     pub(super) keys: Vec<(String, String)>,
     /// `None` for every feature of the view.
-    pub(super) feature: Option<String>,
+    pub(crate) feature: Option<String>,
     /// Stands for the view's name in the names of the columns.
     pub(super) alias: Option<String>,
 }
 
 impl Reference {
     /// Reads a reference; names are folded as SQL folds identifiers.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let malformed = || {
             plan_err!(
                 "`{text}` is not a feature reference; write 'view', 'view:feature', or with keys of other names \

@@ -16,7 +16,7 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt};
 
 /// The same plan with one partition, whose rows come in the order of the partitions and never interleaved.
-pub(super) fn sequential(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) fn sequential(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = plan
         .transform_up(|node| {
             let Some(coalesce) = node.downcast_ref::<CoalescePartitionsExec>() else {

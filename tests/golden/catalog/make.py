@@ -215,6 +215,20 @@ def psi():
     cases.append({"function": "psi_value", "rows": rows, "returns": index})
 
 
+def splits():
+    """The split of the exact place of the fingerprint of "seed/key", against exact sums of the fractions as floats."""
+    names = ["train", "validation", "test"]
+    draw = random.Random(20240229)
+    for i in range(60):
+        key = draw.choice([f"N{draw.randrange(10**5)}", draw.randrange(-(2**53), 2**53), "", "ünïcode 🙂", i])
+        seed = draw.choice(["", "2024", 42, "a/b"])
+        shares = draw.choice([[0.8, 0.1, 0.1], [0.5, 0.25, 0.25], [0.75, 0.0, 0.25], [0.25, 0.75, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+        place = Fraction(farmhash.fingerprint64(f"{seed}/{key}") >> 11, 2**53)
+        bounds = [Fraction(shares[0]), Fraction(shares[0] + shares[1])]
+        args = [key, *shares] if seed == "" else [key, *shares, seed]
+        scalar("split", *args, returns=names[sum(place >= bound for bound in bounds)])
+
+
 def sums():
     """Exact sums and the moments as exact fractions, rounded once."""
     out = []
@@ -240,6 +254,7 @@ calendars()
 distances()
 ks()
 psi()
+splits()
 golden = {"made_with": VERSIONS, "cases": cases, "sums": sums()}
 lines = ["{", f'"made_with": {json.dumps(VERSIONS)},', '"cases": [']
 lines.append(",\n".join(json.dumps(case, ensure_ascii=False) for case in cases))

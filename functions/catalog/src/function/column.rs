@@ -66,6 +66,7 @@ impl Values<'_> {
     pub fn is(&self, data_type: Type) -> bool {
         match data_type {
             Type::Float64OrText => matches!(self, Self::Float64(_) | Self::Text(_)),
+            Type::Int64OrText => matches!(self, Self::Int64(_) | Self::Text(_)),
             Type::Record(_) => matches!(self, Self::Record(_)),
             other => self.data_type() == other,
         }
@@ -125,7 +126,7 @@ impl<'a> Column<'a> {
     pub fn empty(data_type: Type) -> Column<'static> {
         Column::new(match data_type {
             Type::Float64 | Type::Float64OrText => Values::Float64(Cow::Owned(Vec::new())),
-            Type::Int64 => Values::Int64(Cow::Owned(Vec::new())),
+            Type::Int64 | Type::Int64OrText => Values::Int64(Cow::Owned(Vec::new())),
             Type::Boolean => Values::Boolean(Cow::Owned(Vec::new())),
             Type::Timestamp => Values::Timestamp(Cow::Owned(Vec::new())),
             Type::Text => Values::Text(Vec::new()),
@@ -211,14 +212,17 @@ impl<'a> Column<'a> {
     /// A column of a type from single values, or what the first value that does not fit is.
     pub fn from_values(data_type: Type, values: &[&'a Value]) -> Result<Self, String> {
         let data_type = match data_type {
-            Type::Float64OrText if values.iter().any(|value| matches!(value, Value::Text(_))) => Type::Text,
+            Type::Float64OrText | Type::Int64OrText if values.iter().any(|value| matches!(value, Value::Text(_))) => {
+                Type::Text
+            }
             Type::Float64OrText => Type::Float64,
+            Type::Int64OrText => Type::Int64,
             other => other,
         };
         let valid: Vec<bool> = values.iter().map(|value| **value != Value::Null).collect();
         let values = match data_type {
             Type::Float64 | Type::Float64OrText => Values::Float64(collect(values, Value::as_float)?.into()),
-            Type::Int64 => Values::Int64(collect(values, Value::as_int)?.into()),
+            Type::Int64 | Type::Int64OrText => Values::Int64(collect(values, Value::as_int)?.into()),
             Type::Boolean => Values::Boolean(collect(values, Value::as_boolean)?.into()),
             Type::Timestamp => Values::Timestamp(collect(values, Value::as_timestamp)?.into()),
             Type::Text => Values::Text(collect(values, |v| v.as_text().map(Cow::Borrowed))?),

@@ -86,7 +86,9 @@ pub(super) fn to_column<'a>(array: &'a ArrayRef, reading: Type, argument: &str) 
                 rows.map(|(from, to)| (from..to).map(|i| Cow::Borrowed(items.value(i))).collect()).collect(),
             )
         }
-        Type::Float64OrText | Type::Record(_) => return internal_err!("{reading} is not read as a column"),
+        Type::Float64OrText | Type::Int64OrText | Type::Record(_) => {
+            return internal_err!("{reading} is not read as a column");
+        }
     };
     let valid = array.nulls().map(|nulls| Cow::Owned(nulls.iter().collect::<Vec<bool>>()));
     Ok(Column { values, valid })

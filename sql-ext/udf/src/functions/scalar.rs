@@ -61,7 +61,7 @@ impl Scalar {
         let first = match (first, arg.data_type) {
             (Some(constant), _) => (*constant).clone(),
             (None, Type::Float64) => ScalarValue::Float64(Some(0.0)),
-            (None, Type::Text) => ScalarValue::Utf8(Some(String::new())),
+            (None, Type::Text | Type::Int64OrText) => ScalarValue::Utf8(Some(String::new())),
             (None, _) => return Ok(()),
         };
         let Some(options) = options.iter().copied().collect::<Option<Vec<_>>>() else { return Ok(()) };

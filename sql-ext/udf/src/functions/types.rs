@@ -11,7 +11,7 @@ pub(super) fn arrow_type(data_type: Type) -> DataType {
     let list = |item| DataType::List(Field::new_list_field(item, true).into());
     match data_type {
         Type::Float64 | Type::Float64OrText => DataType::Float64,
-        Type::Int64 => DataType::Int64,
+        Type::Int64 | Type::Int64OrText => DataType::Int64,
         Type::Boolean => DataType::Boolean,
         Type::Text => DataType::Utf8,
         Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -51,6 +51,13 @@ pub(super) fn reading(argument: Type, given: &DataType) -> Option<Type> {
                 return match given {
                     given if given.is_numeric() || given.is_null() => Some(Type::Float64),
                     given if is_text(given) || *given == DataType::Boolean => Some(Type::Text),
+                    _ => None,
+                };
+            }
+            Type::Int64OrText => {
+                return match given {
+                    given if given.is_integer() || given.is_null() => Some(Type::Int64),
+                    given if is_text(given) => Some(Type::Text),
                     _ => None,
                 };
             }
@@ -115,6 +122,7 @@ fn remedy(arg: &Arg, given: &DataType) -> String {
         (Type::Timestamp, given) if given.is_string() => "write TIMESTAMP '…', or CAST(… AS TIMESTAMP)".to_owned(),
         (Type::Boolean, _) => format!("write a condition, such as {} = 1", arg.name),
         (expected @ (Type::Float64 | Type::Int64 | Type::Text), _) => format!("write CAST(… AS {expected})"),
+        (Type::Int64OrText, _) => "write CAST(… AS VARCHAR)".to_owned(),
         _ => "pass another column".to_owned(),
     }
 }

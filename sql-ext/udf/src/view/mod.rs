@@ -26,7 +26,7 @@ use skewless_catalog::suggest::did_you_mean;
 pub use key::{compatible as compatible_keys, conform as conform_keys, entity_key};
 pub use skewless_catalog::pit::Status;
 pub use table::{FeatureTable, Lookup};
-pub use time::{Span, is_time, time_name, times_compatible};
+pub use time::{Scale, Span, is_time, time_name, times_compatible, values as time_values};
 pub use types::ColumnType;
 
 use crate::expression;

@@ -25,7 +25,7 @@ pub enum Span {
 
 impl Span {
     /// The length on the scale of [`Scale::steps`]; `None` is without limit.
-    pub(super) fn steps(self) -> Option<i128> {
+    pub fn steps(self) -> Option<i128> {
         match self {
             Self::Time(steps) | Self::Integer(steps) => Some(i128::from(steps)),
             Self::Unbounded => None,
@@ -55,7 +55,7 @@ impl fmt::Display for Span {
 
 /// What one unit of a time column is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scale {
+pub enum Scale {
     /// Integers.
     Integer,
     /// Instants, with this many nanoseconds to the unit.
@@ -64,7 +64,7 @@ pub(super) enum Scale {
 
 impl Scale {
     /// The scale of a type, if it is one that times can have.
-    pub(super) fn of(data_type: &DataType) -> Option<Self> {
+    pub fn of(data_type: &DataType) -> Option<Self> {
         Some(match data_type {
             DataType::Int8
             | DataType::Int16
@@ -87,7 +87,7 @@ impl Scale {
     }
 
     /// Steps of the common scale to one unit of this one.
-    pub(super) fn steps(self) -> i128 {
+    pub fn steps(self) -> i128 {
         match self {
             Self::Integer => 1,
             Self::Time(nanos) => i128::from(nanos),
@@ -95,7 +95,7 @@ impl Scale {
     }
 
     /// The finer of two scales of one kind.
-    pub(super) fn finer(self, other: Self) -> Option<Self> {
+    pub fn finer(self, other: Self) -> Option<Self> {
         match (self, other) {
             (Self::Integer, Self::Integer) => Some(Self::Integer),
             (Self::Time(a), Self::Time(b)) => Some(Self::Time(a.min(b))),
@@ -124,7 +124,7 @@ pub fn time_name(data_type: &DataType) -> &'static str {
 }
 
 /// The values of a time column in units of its own scale; `column` names it in errors.
-pub(super) fn values(array: &ArrayRef, column: &str) -> Result<(Scale, ArrayRef)> {
+pub fn values(array: &ArrayRef, column: &str) -> Result<(Scale, ArrayRef)> {
     let Some(scale) = Scale::of(array.data_type()) else {
         return plan_err!(
             "the column `{column}` of type {} cannot be a time; use a timestamp, a date or an integer",
