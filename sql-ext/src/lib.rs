@@ -5,11 +5,13 @@
 //! run by DataFusion.
 
 mod asof;
+mod audit;
 pub mod codec;
 mod context;
 mod ddl;
 mod error;
 mod front;
+pub mod manifest;
 mod object_stores;
 mod project;
 mod relation;

@@ -9,7 +9,7 @@ use datafusion::catalog::TableProvider;
 use skewless_sql::SkewlessContext;
 
 /// The functions that stand in FROM.
-pub(super) const RELATIONS: &[&str] = &["ml_training_set", "ml_predict"];
+pub(super) const RELATIONS: &[&str] = &["ml_training_set", "ml_predict", "ml_check_leakage"];
 
 /// One command.
 pub(super) struct MetaCommand {
