@@ -91,7 +91,9 @@ fn build(args: &Build) -> Result<(), Failure> {
         }
     })?;
     match args.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&written.manifest).context("the manifest as JSON")?),
+        Format::Json => {
+            println!("{}", serde_json::to_string_pretty(&written.manifest).context("the manifest as JSON")?)
+        }
         Format::Text => print!("{}", summary(&args.output, &written.location, &written.manifest)),
     }
     Ok(())

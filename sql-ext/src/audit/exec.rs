@@ -318,7 +318,9 @@ fn check_recorded(
         let found = comparers.cell.prepare(&found_array)?;
         let expected = comparers.cell.prepare(expected_array)?;
         let label = match (&comparers.label, &table.label) {
-            (Some(comparer), Some(label)) => Some((comparer, comparer.prepare(&found_array)?, comparer.prepare(label)?)),
+            (Some(comparer), Some(label)) => {
+                Some((comparer, comparer.prepare(&found_array)?, comparer.prepare(label)?))
+            }
             _ => None,
         };
         for row in 0..table.batch.num_rows() {

@@ -54,7 +54,8 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
     if label.is_none() && label_time.is_some() {
         return plan_err!("ml_check_leakage: `label_time` is the time of a label; name its column too, label => 'y'");
     }
-    let label_time = label_time.map(|name| table.time(&name, "the label's time").map(|(at, _)| (name, at))).transpose()?;
+    let label_time =
+        label_time.map(|name| table.time(&name, "the label's time").map(|(at, _)| (name, at))).transpose()?;
 
     let mut inputs = vec![data.clone()];
     let mut views = Vec::new();
@@ -193,16 +194,20 @@ struct Mapping {
 fn mapping(texts: &[String]) -> Result<Mapping> {
     let mut mapping = Mapping::default();
     for text in texts {
-        let malformed = || plan_err!("`{text}` does not say which column holds which feature; write 'view:feature = column'");
+        let malformed =
+            || plan_err!("`{text}` does not say which column holds which feature; write 'view:feature = column'");
         let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return malformed() };
         let tokens: Vec<Token> = tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
-        let [Token::Word(prefix), Token::Colon, Token::Word(feature), Token::Eq, Token::Word(column)] = tokens.as_slice()
+        let [Token::Word(prefix), Token::Colon, Token::Word(feature), Token::Eq, Token::Word(column)] =
+            tokens.as_slice()
         else {
             return malformed();
         };
         let (prefix, feature, column) = (fold(prefix), fold(feature), fold(column));
         if mapping.named.insert(format!("{prefix}__{feature}"), column.clone()).is_some() {
-            return plan_err!("ml_check_leakage: `columns` names the column of `{prefix}:{feature}` twice; leave one out");
+            return plan_err!(
+                "ml_check_leakage: `columns` names the column of `{prefix}:{feature}` twice; leave one out"
+            );
         }
         mapping.entries.push((prefix, feature, column, false));
     }
@@ -339,7 +344,9 @@ fn examples(value: Option<ScalarValue>) -> Result<usize> {
 fn tolerance(value: Option<ScalarValue>) -> Result<f64> {
     let Some(value) = value else { return Ok(0.0) };
     match value.cast_to(&DataType::Float64) {
-        Ok(ScalarValue::Float64(Some(tolerance))) if value.data_type().is_numeric() && tolerance >= 0.0 => Ok(tolerance),
+        Ok(ScalarValue::Float64(Some(tolerance))) if value.data_type().is_numeric() && tolerance >= 0.0 => {
+            Ok(tolerance)
+        }
         _ => plan_err!(
             "ml_check_leakage: argument `tolerance` takes how far floats may lie apart, a number from 0 on, not {value}"
         ),

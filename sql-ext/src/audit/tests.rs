@@ -155,7 +155,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 /// Keys and times, and what to plant in each row.
 fn plants() -> impl Strategy<Value = Vec<(Option<i64>, Option<i64>, usize, usize)>> {
-    let row = (prop::option::weighted(0.95, 0_i64..4), prop::option::weighted(0.95, 0_i64..24), 0_usize..8, 0_usize..30);
+    let row =
+        (prop::option::weighted(0.95, 0_i64..4), prop::option::weighted(0.95, 0_i64..24), 0_usize..8, 0_usize..30);
     prop::collection::vec(row, 1..40)
 }
 
@@ -395,7 +396,10 @@ async fn what_does_not_fit_is_refused_when_it_is_planned() {
         (format!("{data}, features => ['g']"), &["no feature view `g`", "did you mean `f`?"]),
         (format!("{data}, features => ['f:y']"), &["no feature `y`", "did you mean"]),
         (format!("{data}, features => []"), &["`features` is empty"]),
-        (format!("{data}, features => ['f AS g']"), &["no column `g__x`", "did you mean `f__x`?", "columns => ['g:x = column']"]),
+        (
+            format!("{data}, features => ['f AS g']"),
+            &["no column `g__x`", "did you mean `f__x`?", "columns => ['g:x = column']"],
+        ),
         (format!("{data}, features => ['f:x'], columns => ['f:x = z']"), &["no column `z`", "the feature `x`"]),
         (format!("{data}, features => ['f:x'], columns => ['f:s = f__s']"), &["`f:s`", "ask for it there too"]),
         (format!("{data}, features => ['f:x'], columns => ['f.x = y']"), &["write 'view:feature = column'"]),
@@ -423,13 +427,15 @@ async fn what_does_not_fit_is_refused_when_it_is_planned() {
             &["the as-of time `at` is of type Float64", "cast it in `data`"],
         ),
         (
-            "data => (SELECT k, DATE '2023-01-01' AS at, f__x FROM planted), timestamp => 'at', features => ['f:x']".into(),
+            "data => (SELECT k, DATE '2023-01-01' AS at, f__x FROM planted), timestamp => 'at', features => ['f:x']"
+                .into(),
             &["a timestamp or date", "an integer time"],
         ),
     ];
     for (arguments, parts) in cases {
-        let message =
-            query(&context, &format!("EXPLAIN SELECT * FROM ml_check_leakage({arguments})")).await.expect_err(&arguments);
+        let message = query(&context, &format!("EXPLAIN SELECT * FROM ml_check_leakage({arguments})"))
+            .await
+            .expect_err(&arguments);
         for part in parts {
             assert!(message.contains(part), "{arguments}\n`{part}` is not in: {message}");
         }

@@ -70,9 +70,7 @@ impl Traced {
             .features
             .iter()
             .map(|feature| match &feature.value {
-                FeatureValue::Plain { column } => {
-                    Some(Values { column: column.clone(), sorted: OnceLock::new() })
-                }
+                FeatureValue::Plain { column } => Some(Values { column: column.clone(), sorted: OnceLock::new() }),
                 FeatureValue::Window(_) => None,
             })
             .collect();
@@ -112,9 +110,8 @@ impl Traced {
         {
             return Ok((Reason::Expired, Some(winner)));
         }
-        let latest = |wanted: Standing| {
-            candidates.iter().rev().copied().find(|&position| standing(position) == Some(wanted))
-        };
+        let latest =
+            |wanted: Standing| candidates.iter().rev().copied().find(|&position| standing(position) == Some(wanted));
         let future = || candidates.iter().copied().find(|&position| standing(position) == Some(Standing::Future));
         let found = latest(Standing::NotYetAvailable)
             .map(|position| (Reason::NotYetAvailable, position))

@@ -364,12 +364,8 @@ mod tests {
             (
                 Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1)]), None])),
                 Arc::new(
-                    ListArray::from_iter_primitive::<Int64Type, _, _>([
-                        Some(vec![Some(9)]),
-                        Some(vec![Some(1)]),
-                        None,
-                    ])
-                    .slice(1, 2),
+                    ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(9)]), Some(vec![Some(1)]), None])
+                        .slice(1, 2),
                 ),
             ),
         ];
@@ -383,7 +379,10 @@ mod tests {
     #[test]
     fn neighbouring_texts_do_not_run_into_each_other() {
         let pair = |a: &str, b: &str| {
-            batch(&[("a", Arc::new(StringArray::from(vec![a])) as ArrayRef), ("b", Arc::new(StringArray::from(vec![b])))])
+            batch(&[
+                ("a", Arc::new(StringArray::from(vec![a])) as ArrayRef),
+                ("b", Arc::new(StringArray::from(vec![b]))),
+            ])
         };
         assert_ne!(hash(&pair("ab", "c")), hash(&pair("a", "bc")));
     }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::record::Source;
 
@@ -151,7 +154,10 @@ impl fmt::Display for Difference {
                 write!(f, "the source {location} is read in addition; it was not there when the set was built")
             }
             Self::View { name, changes } => {
-                write!(f, "the feature view `{name}` is defined otherwise now; the rows below are by its old definition")?;
+                write!(
+                    f,
+                    "the feature view `{name}` is defined otherwise now; the rows below are by its old definition"
+                )?;
                 list(f, changes)
             }
             Self::Model { name, expected, found: Some(found) } => {
@@ -181,10 +187,19 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The leaves in which two JSON values differ, as `path: before → after`; at most `most` of them.
-pub(super) fn changes(before: &serde_json::Value, after: &serde_json::Value, most: usize) -> Vec<String> {
+/// In what two definitions of a view differ: the lines of their statements, then the leaves of their canonical JSON as
+/// `path: before → after`; at most `most`. Blanks and comments make no difference.
+pub(super) fn changes(before: &Value, after: &Value, most: usize) -> Vec<String> {
+    let statement = |view: &Value| view.get("definition").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (old, new) = (statement(before), statement(after));
     let mut changes = Vec::new();
-    walk("", Some(before), Some(after), &mut changes);
+    if tokens(&old) != tokens(&new) {
+        let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+        let (old, new) = (lines(&old), lines(&new));
+        changes.extend(old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}")));
+        changes.extend(new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}")));
+    }
+    walk("", before.get("kind"), after.get("kind"), &mut changes);
     let more = changes.len().saturating_sub(most);
     changes.truncate(most);
     if more > 0 {
@@ -193,13 +208,15 @@ pub(super) fn changes(before: &serde_json::Value, after: &serde_json::Value, mos
     changes
 }
 
-fn walk(
-    path: &str,
-    before: Option<&serde_json::Value>,
-    after: Option<&serde_json::Value>,
-    changes: &mut Vec<String>,
-) {
-    use serde_json::Value;
+/// A statement without blanks and comments; one that does not parse as it is.
+fn tokens(statement: &str) -> Vec<Token> {
+    match Tokenizer::new(&GenericDialect {}, statement).tokenize() {
+        Ok(tokens) => tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect(),
+        Err(_) => vec![Token::make_word(statement, None)],
+    }
+}
+
+fn walk(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<String>) {
     match (before, after) {
         (Some(Value::Object(a)), Some(Value::Object(b))) => {
             let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));

@@ -75,7 +75,8 @@ impl Folder {
     }
 }
 
-const QUERY: &str = "SELECT * FROM ml_training_set(spine => (SELECT * FROM spine), timestamp => 'at', features => ['f'])";
+const QUERY: &str =
+    "SELECT * FROM ml_training_set(spine => (SELECT * FROM spine), timestamp => 'at', features => ['f'])";
 
 fn pretty(batches: &[RecordBatch]) -> String {
     pretty_format_batches(batches).expect("rows").to_string()
@@ -233,7 +234,10 @@ async fn changed_added_and_moved_sources_are_told() {
     folder.run(&event("('a', 10, 12, 1.0), ('a', 20, 25, 2.0)", "events/3.parquet")).await;
     let differences = folder.verify(&folder.session(15).await, "x.parquet").await;
     let text = texts(&differences);
-    assert!(text.contains("events/1.parquet is gone") && text.contains("events/3.parquet is read in addition"), "{text}");
+    assert!(
+        text.contains("events/1.parquet is gone") && text.contains("events/3.parquet is read in addition"),
+        "{text}"
+    );
     assert!(matches!(differences.last(), Some(Difference::Rows { found, .. }) if found.rows == 5), "{text}");
 }
 
@@ -286,7 +290,8 @@ async fn an_edited_or_foreign_manifest_is_told() {
     let differences = folder.verify(&context().await, "x.parquet").await;
     assert!(matches!(differences.as_slice(), [Difference::Manifest { .. }]), "{}", texts(&differences));
     edit("\"version\": 1", "\"version\": 7");
-    let error = context().await.verify_training_set(&folder.file("x.parquet")).await.expect_err("a version").to_string();
+    let error =
+        context().await.verify_training_set(&folder.file("x.parquet")).await.expect_err("a version").to_string();
     assert!(error.contains("version 7") && error.contains("reads version 1"), "{error}");
     edit("\"rows\": 5", "\"rows\": []");
     let error = context().await.verify_training_set(&folder.file("x.parquet")).await.expect_err("no form").to_string();
@@ -343,7 +348,12 @@ async fn known_at_reproduces_the_past_after_late_rows_were_appended() {
     assert_eq!(before.content, open.content);
     assert_eq!(before.known_at, ["25"]);
     // Late rows: of the past, and known only from 26 on.
-    folder.run(&format!("COPY (VALUES ('a', 22, 26, 5.0), ('b', 6, 26, 7.0), ('c', 29, 26, 1.0)) TO '{}'", folder.file("events/2.parquet"))).await;
+    folder
+        .run(&format!(
+            "COPY (VALUES ('a', 22, 26, 5.0), ('b', 6, 26, 7.0), ('c', 29, 26, 1.0)) TO '{}'",
+            folder.file("events/2.parquet")
+        ))
+        .await;
     let after = build(", known_at => 25", "after.parquet").await;
     assert_eq!(after.content, before.content);
     assert_ne!(build("", "open2.parquet").await.content, open.content);

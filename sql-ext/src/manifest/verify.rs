@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
-use datafusion::common::{exec_err, plan_err};
+use datafusion::common::{DataFusionError, TableReference, exec_err, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::Expr;
 use futures::StreamExt;
 use serde::Serialize;
 
@@ -117,12 +118,7 @@ impl SkewlessContext {
                 self.run(statement).await?;
             }
         }
-        self.make_tables(manifest).await?;
-        for view in &manifest.views {
-            if let Some(changes) = self.restore_view(view).await? {
-                differences.push(Difference::View { name: view.name.clone(), changes });
-            }
-        }
+        self.restore(manifest, differences).await?;
         for model in &manifest.models {
             let found = self.models().get(&model.name).ok().map(|found| found.digest().to_owned());
             if found.as_ref() != Some(&model.sha256) {
@@ -138,26 +134,20 @@ impl SkewlessContext {
             return Ok(plan_err!("what the manifest holds is no query: {}", manifest.query)?);
         };
         self.check_sources(manifest, frame.logical_plan(), differences).await?;
+        let frame = folders_last(frame, &manifest.partitioned_by)?;
         let columns = Column::of(frame.schema().as_arrow());
-        // Columns that are folders of the target come last when they are read back.
-        let (folders, mut ordered): (Vec<Column>, Vec<Column>) =
-            columns.into_iter().partition(|column| manifest.partitioned_by.contains(&column.name));
-        ordered.extend(manifest.partitioned_by.iter().filter_map(|name| folders.iter().find(|c| c.name == *name)).cloned());
-        compare_columns(Side::Query, manifest, &ordered, differences);
-        let names: Vec<String> = ordered.iter().map(|column| format!("\"{}\"", column.name.replace('"', "\"\""))).collect();
-        let frame = frame.select_columns(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        compare_columns(Side::Query, manifest, &columns, differences);
         let workers = self.session().copied_config().target_partitions();
         let found = content(frame.clone().execute_stream().await?, workers).await?;
-        let hash = found.hash(ordered.iter().map(|column| column.name.as_str()));
+        let hash = found.hash(columns.iter().map(|column| column.name.as_str()));
         Ok((frame, Content { rows: found.rows, content: hash }))
     }
 
-    /// Makes the tables that the session lacks; views among them may need others first.
-    async fn make_tables(&self, manifest: &Manifest) -> Result<()> {
-        let mut open = Vec::new();
+    /// Makes the tables that the session lacks, and puts the feature views into it as the manifest has them.
+    async fn restore(&self, manifest: &Manifest, differences: &mut Vec<Difference>) -> Result<()> {
+        let mut open: Vec<(String, Option<(&View, Vec<String>)>)> = Vec::new();
         for table in &manifest.tables {
-            let name = datafusion::common::TableReference::bare(table.name.as_str());
-            if self.session().table_exist(name)? {
+            if self.session().table_exist(TableReference::bare(table.name.as_str()))? {
                 continue;
             }
             let Some(definition) = &table.definition else {
@@ -168,19 +158,43 @@ impl SkewlessContext {
                     table.name
                 )?);
             };
-            open.push(definition);
+            open.push((definition.clone(), None));
         }
+        for view in &manifest.views {
+            let changes = match self.views().get(&view.name) {
+                Some(found) => changes(&view.definition, &json(&found.definition.to_json()?)?, SHOWN),
+                None => Vec::new(),
+            };
+            if changes.is_empty() && self.views().get(&view.name).is_some() {
+                continue;
+            }
+            let Some(statement) = view.definition.get("definition").and_then(serde_json::Value::as_str) else {
+                return Ok(exec_err!("the manifest lacks the statement that made the feature view `{}`", view.name)?);
+            };
+            let name = view.name.replace('"', "\"\"");
+            let statement = format!("DROP FEATURE VIEW IF EXISTS \"{name}\"; {statement}");
+            open.push((statement, Some((view, changes))));
+        }
+        // Views read tables and other views, and a view may read a training set: each waits for what it needs.
         while !open.is_empty() {
             let mut failed = None;
             let before = open.len();
             let mut still = Vec::new();
-            for definition in open {
-                match self.sql(definition).await {
-                    Ok(_) => {}
-                    Err(error) => {
-                        failed = Some(error);
-                        still.push(definition);
-                    }
+            for (statement, view) in open {
+                if let Err(error) = self.sql(&statement).await {
+                    failed = Some(error);
+                    still.push((statement, view));
+                    continue;
+                }
+                let Some((view, mut told)) = view else { continue };
+                let made = json(&self.views().find(&view.name)?.definition.to_json()?)?;
+                let otherwise = changes(&view.definition, &made, SHOWN);
+                if !otherwise.is_empty() {
+                    told.push("its statement means something else now, since what it reads has changed:".to_owned());
+                    told.extend(otherwise);
+                }
+                if !told.is_empty() {
+                    differences.push(Difference::View { name: view.name.clone(), changes: told });
                 }
             }
             open = still;
@@ -189,30 +203,6 @@ impl SkewlessContext {
             }
         }
         Ok(())
-    }
-
-    /// Puts a view into the session as the manifest has it; what of it was otherwise there, if anything.
-    async fn restore_view(&self, view: &View) -> Result<Option<Vec<String>>> {
-        let json = |text: &str| {
-            serde_json::from_str::<serde_json::Value>(text)
-                .map_err(|error| datafusion::error::DataFusionError::External(Box::new(error)))
-        };
-        let found = self.views().get(&view.name).map(|found| found.definition.to_json()).transpose()?;
-        let found = found.map(|text| json(&text)).transpose()?;
-        if found.as_ref() == Some(&view.definition) {
-            return Ok(None);
-        }
-        let Some(statement) = view.definition.get("definition").and_then(serde_json::Value::as_str) else {
-            return Ok(exec_err!("the manifest does not hold the statement that made the feature view `{}`", view.name)?);
-        };
-        self.sql(&format!("DROP FEATURE VIEW IF EXISTS \"{}\"; {statement}", view.name.replace('"', "\"\""))).await?;
-        let made = json(&self.views().find(&view.name)?.definition.to_json()?)?;
-        let mut told = found.map(|found| changes(&view.definition, &found, SHOWN)).unwrap_or_default();
-        if made != view.definition {
-            told.push("the statement means something else now, since what it reads has changed:".to_owned());
-            told.extend(changes(&view.definition, &made, SHOWN));
-        }
-        Ok((!told.is_empty()).then_some(told))
     }
 
     /// Compares the files that the query reads now with those that it read.
@@ -252,7 +242,8 @@ impl SkewlessContext {
     /// Compares the files at the locations that the manifest states, where the query does not run.
     async fn check_stated_sources(&self, manifest: &Manifest, differences: &mut Vec<Difference>) -> Result<()> {
         for expected in &manifest.sources {
-            let told = |d: &Difference| matches!(d, Difference::Source { location, .. } if *location == expected.location);
+            let told =
+                |d: &Difference| matches!(d, Difference::Source { location, .. } if *location == expected.location);
             if differences.iter().any(told) {
                 continue;
             }
@@ -263,6 +254,20 @@ impl SkewlessContext {
         }
         Ok(())
     }
+}
+
+/// The columns in the order in which a folder is read back: those that are folders of their own come last.
+fn folders_last(frame: DataFrame, folders: &[String]) -> Result<DataFrame> {
+    if folders.is_empty() {
+        return Ok(frame);
+    }
+    let mut columns = frame.schema().columns();
+    columns.sort_by_key(|column| folders.iter().position(|name| *name == column.name).map_or(0, |at| at + 1));
+    Ok(frame.select(columns.into_iter().map(Expr::Column))?)
+}
+
+fn json(text: &str) -> Result<serde_json::Value> {
+    Ok(serde_json::from_str(text).map_err(|error| DataFusionError::External(Box::new(error)))?)
 }
 
 fn changed(expected: &Source, found: Option<Source>) -> Difference {

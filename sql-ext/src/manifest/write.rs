@@ -11,8 +11,8 @@ use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::format_as_file_type;
 use datafusion::datasource::file_format::parquet::ParquetFormatFactory;
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::dml::CopyTo;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::dml::CopyTo;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::ParquetReadOptions;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -177,7 +177,9 @@ fn query_of(text: &str) -> Option<String> {
     let solid: Vec<&TokenWithSpan> =
         tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).skip(1).collect();
     if solid.first()?.token != Token::LParen {
-        let to = solid.iter().position(|token| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case("to")))?;
+        let to = solid
+            .iter()
+            .position(|token| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case("to")))?;
         let name: String = solid.get(..to)?.iter().map(|token| token.token.to_string()).collect();
         return Some(format!("SELECT * FROM {name}"));
     }
@@ -270,10 +272,12 @@ fn models(context: &SkewlessContext, texts: &[&str]) -> Result<Vec<Model>> {
 /// The tables that the statements name, and those that these are made from.
 async fn tables(context: &SkewlessContext, texts: &[&str], definitions: &[String]) -> Result<Vec<Table>> {
     let mut found: BTreeMap<String, Option<String>> = BTreeMap::new();
-    let mut open: Vec<String> = texts.iter().map(|text| (*text).to_owned()).chain(definitions.iter().cloned()).collect();
+    let mut open: Vec<String> =
+        texts.iter().map(|text| (*text).to_owned()).chain(definitions.iter().cloned()).collect();
     let session = context.session();
     let defaults = session.copied_config().options().catalog.clone();
-    let schema = session.catalog(&defaults.default_catalog).and_then(|catalog| catalog.schema(&defaults.default_schema));
+    let schema =
+        session.catalog(&defaults.default_catalog).and_then(|catalog| catalog.schema(&defaults.default_schema));
     let Some(schema) = schema else { return Ok(Vec::new()) };
     while let Some(text) = open.pop() {
         let words = words([text.as_str()].into_iter());
@@ -281,7 +285,8 @@ async fn tables(context: &SkewlessContext, texts: &[&str], definitions: &[String
             if found.contains_key(&name) || !words.contains(&name) {
                 continue;
             }
-            let definition = schema.table(&name).await?.and_then(|table| table.get_table_definition().map(str::to_owned));
+            let definition =
+                schema.table(&name).await?.and_then(|table| table.get_table_definition().map(str::to_owned));
             open.extend(definition.clone());
             found.insert(name, definition);
         }

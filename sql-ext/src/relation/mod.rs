@@ -45,7 +45,9 @@ impl Relations {
 
 /// Every function in FROM, in the order of the manual.
 pub(crate) fn all() -> impl Iterator<Item = &'static Relation> {
-    [crate::training::RELATIONS, crate::score::RELATIONS, crate::asof::RELATIONS, crate::audit::RELATIONS].into_iter().flatten()
+    [crate::training::RELATIONS, crate::score::RELATIONS, crate::asof::RELATIONS, crate::audit::RELATIONS]
+        .into_iter()
+        .flatten()
 }
 
 /// The function's name, with BigQuery's dotted spelling (`ML.PREDICT`) read as `ml_predict`.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use arrow::util::display::array_value_to_string;
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
@@ -28,7 +29,9 @@ pub(crate) fn used(plan: &LogicalPlan) -> Result<Used> {
         {
             used.sets += 1;
             used.views.extend(set.spec.views.iter().map(|joined| joined.view.name.clone()));
-            used.known_at.extend(set.spec.known_at.iter().map(ToString::to_string));
+            if let Some(cutoff) = &set.spec.known_at {
+                used.known_at.insert(array_value_to_string(&cutoff.to_array()?, 0)?);
+            }
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

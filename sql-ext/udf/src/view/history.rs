@@ -213,9 +213,7 @@ impl History {
                     .map(move |rows| window.value(rows).map(|value| (Standing::Future, witness, value)))
             });
             let all = later.clone().next_back().map(|witness| {
-                window
-                    .value(self.between(entity, None, None).collect())
-                    .map(|value| (Standing::Future, witness, value))
+                window.value(self.between(entity, None, None).collect()).map(|value| (Standing::Future, witness, value))
             });
             early.into_iter().chain(sliding).chain(all)
         })
