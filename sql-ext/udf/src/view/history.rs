@@ -60,13 +60,13 @@ impl History {
     /// The history behind a table that holds all rows; what was not known at `known_at` was not known at any time.
     pub fn new(table: &FeatureTable, known_at: Option<&ScalarValue>) -> Result<Self> {
         let view = Arc::clone(table.view());
-        let rows = table.rows().clone();
+        let rows = table.rows()?;
         let Some(recorded) = view.recorded() else {
             return plan_err!("the feature view `{}` is ON DEMAND and has no rows", view.name);
         };
         let mut entities = HashMap::new();
         let mut start = 0;
-        for (key, own) in table.entities() {
+        for (key, own) in table.entities()? {
             let end = start + own.num_rows();
             entities.insert(key, start..end);
             start = end;
