@@ -87,6 +87,7 @@ impl SkewlessContext {
         let mut extension_planners = crate::asof::extension_planners();
         extension_planners.extend(crate::training::extension_planners());
         extension_planners.extend(crate::label::extension_planners());
+        extension_planners.extend(crate::audit::extension_planners());
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features()

@@ -38,6 +38,9 @@ pub enum Error {
         /// What is wrong with it and the remedy.
         reason: String,
     },
+    /// A manifest cannot be read, or a training set not be written with one.
+    #[error(transparent)]
+    Manifest(#[from] crate::manifest::ManifestError),
     /// A session could not be made, or a query failed while its rows were read.
     #[error("{}", describe(.0).0)]
     DataFusion(#[from] DataFusionError),

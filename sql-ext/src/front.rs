@@ -26,7 +26,7 @@ use skewless_catalog::suggest::did_you_mean;
 
 use crate::ddl::{self, Ddl};
 use crate::error::{Place, describe};
-use crate::{Error, Result, SkewlessContext, object_stores, project, relation};
+use crate::{Error, Result, SkewlessContext, manifest, object_stores, project, relation};
 
 /// What a statement came to.
 #[derive(Debug)]
@@ -112,14 +112,14 @@ impl SkewlessContext {
 
     /// Plans one statement and, unless it is a query, runs it.
     pub async fn run(&self, statement: Statement) -> Result<Outcome> {
-        let Statement { kind, place, file, base, .. } = statement;
+        let Statement { kind, place, file, base, text } = statement;
         let base: PathBuf = match base {
             Some(base) => base.to_path_buf(),
             None => Self::working_folder()?,
         };
         let outcome = match kind {
             Kind::Ours(ddl) => Box::pin(ddl::execute(ddl, self, &base)).await,
-            Kind::Sql(sql) => Box::pin(self.run_sql(*sql, &base)).await,
+            Kind::Sql(sql) => Box::pin(self.run_sql(*sql, &text, &base)).await,
         };
         outcome.map_err(|error| {
             let (message, found) = self.explain(&error);
@@ -134,7 +134,7 @@ impl SkewlessContext {
         })
     }
 
-    async fn run_sql(&self, mut sql: SqlStatement, base: &Path) -> DataFusionResult<Outcome> {
+    async fn run_sql(&self, mut sql: SqlStatement, text: &str, base: &Path) -> DataFusionResult<Outcome> {
         let state = self.session().state();
         if let SqlStatement::CreateExternalTable(table) = &mut sql {
             check_file_type(&state, &mut table.file_type)?;
@@ -174,6 +174,10 @@ impl SkewlessContext {
                 self.session().execute_logical_plan(LogicalPlan::Statement(statement)).await?;
                 Ok(Outcome::Done(done))
             }
+            LogicalPlan::Copy(copy) if manifest::writes_training_set(&copy)? => {
+                let written = manifest::copied_query(self, copy, text).await?;
+                Ok(Outcome::Done(format!("{}, with {}", rows_done(written.manifest.rows, "written"), written.location)))
+            }
             LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => {
                 let verb = match &plan {
                     LogicalPlan::Dml(DmlStatement { op: WriteOp::Delete | WriteOp::Truncate, .. }) => "deleted",
@@ -181,7 +185,7 @@ impl SkewlessContext {
                     _ => "written",
                 };
                 let rows = count(&self.session().execute_logical_plan(plan).await?.collect().await?);
-                Ok(Outcome::Done(format!("{rows} {} {verb}", if rows == 1 { "row" } else { "rows" })))
+                Ok(Outcome::Done(rows_done(rows, verb)))
             }
             query => Ok(Outcome::Rows(self.session().execute_logical_plan(query).await?)),
         }
@@ -217,6 +221,11 @@ fn statement_done(statement: &PlanStatement) -> String {
         PlanStatement::Deallocate(deallocate) => format!("statement {} dropped", deallocate.name),
         other => format!("{} done", other.name()),
     }
+}
+
+/// How many rows a statement changed, in words.
+fn rows_done(rows: u64, verb: &str) -> String {
+    format!("{rows} {} {verb}", if rows == 1 { "row" } else { "rows" })
 }
 
 /// How many rows a statement changed, from the one-column table of counts that it returns.
@@ -268,7 +277,7 @@ fn is_space(token: &TokenWithSpan) -> bool {
 }
 
 /// The text that the tokens came from.
-fn source(text: &str, tokens: &[TokenWithSpan]) -> String {
+pub(crate) fn source(text: &str, tokens: &[TokenWithSpan]) -> String {
     let solid = || tokens.iter().filter(|token| !is_space(token));
     let (Some(first), Some(last)) = (solid().next(), solid().next_back()) else { return String::new() };
     let offset = |line: u64, column: u64| {

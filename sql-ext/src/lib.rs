@@ -5,12 +5,14 @@
 //! run by DataFusion.
 
 mod asof;
+mod audit;
 pub mod codec;
 mod context;
 mod ddl;
 mod error;
 mod front;
 mod label;
+pub mod manifest;
 mod object_stores;
 mod project;
 mod relation;

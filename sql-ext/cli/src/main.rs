@@ -1,7 +1,7 @@
-//! The one binary: `sql`, `materialize`, `up`, `model`, `functions`, `demo`.
+//! The one binary: `sql`, `training-set`, `materialize`, `up`, `model`, `functions`, `demo`.
 //!
 //! Exit codes: 0 when everything asked for was done, 1 when a statement or an operation was refused or failed (the
-//! reason is on stderr), 2 for wrong usage.
+//! reason is on stderr), 2 for wrong usage, 3 when a check found a difference.
 
 mod context;
 mod demo;
@@ -11,6 +11,7 @@ mod model;
 mod output;
 mod progress;
 mod sql;
+mod training_set;
 mod up;
 
 use std::process::ExitCode;
@@ -29,6 +30,9 @@ struct Cli {
 enum Command {
     /// Run SQL: an interactive shell, statements (-c) or files (-f)
     Sql(sql::Args),
+    /// Build training sets with a manifest, and verify them
+    #[command(subcommand)]
+    TrainingSet(training_set::Command),
     /// Fill the key-value store that serves features online
     Materialize(materialize::Args),
     /// Serve the application of spin.toml on this machine
@@ -51,6 +55,8 @@ enum Command {
 enum Failure {
     /// The command line asks for something that cannot be; exit code 2.
     Usage(String),
+    /// A check found a difference, and has printed it; exit code 3.
+    Different,
     /// Exit code 1.
     Failed(anyhow::Error),
     /// The user pressed Ctrl-C; exit code 130, as a shell has it for SIGINT.
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = match cli.command {
         Command::Sql(args) => sql::run(&args),
+        Command::TrainingSet(command) => training_set::run(command),
         Command::Materialize(args) => materialize::run(&args),
         Command::Up(args) => up::run(&args),
         Command::Model(command) => model::run(command),
@@ -92,6 +99,7 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Different) => ExitCode::from(3),
         Err(Failure::Interrupted) => {
             eprintln!("cancelled");
             ExitCode::from(130)

@@ -51,6 +51,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Relation> {
         crate::training::RELATIONS,
         crate::label::RELATIONS,
         crate::split::RELATIONS,
+        crate::audit::RELATIONS,
         crate::score::RELATIONS,
         crate::asof::RELATIONS,
     ]

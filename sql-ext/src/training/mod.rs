@@ -7,6 +7,7 @@
 //! partitions, the batch size and the memory.
 
 mod exec;
+mod inspect;
 mod lookup;
 mod message;
 mod narrow;
@@ -27,9 +28,10 @@ use datafusion::physical_planner::ExtensionPlanner;
 use skewless_udf::view::FeatureTable;
 
 pub(crate) use exec::{TrainingSetExec, on_worker, serial_plan};
+pub(crate) use inspect::{Used, used};
 pub(crate) use message::Message;
 pub(crate) use node::TrainingSet;
-pub(crate) use plan::RELATIONS;
+pub(crate) use plan::{Chosen, RELATIONS, choose};
 pub(crate) use reference::Reference;
 pub(crate) use sequential::{Sequential, sequential};
 

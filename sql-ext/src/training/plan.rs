@@ -96,15 +96,18 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
 }
 
 /// One view with the features asked for, in the order of its first mention.
-struct Chosen {
-    view: Arc<View>,
-    prefix: String,
-    keys: Vec<(String, String)>,
+pub(crate) struct Chosen {
+    pub(crate) view: Arc<View>,
+    /// Of the names of its columns.
+    pub(crate) prefix: String,
+    /// (key column of the view, column that holds it).
+    pub(crate) keys: Vec<(String, String)>,
     /// `None` for all.
-    features: Option<Vec<String>>,
+    pub(crate) features: Option<Vec<String>>,
 }
 
-fn choose(references: &[String], shared: &Shared) -> Result<Vec<Chosen>> {
+/// Reads feature references and finds their views.
+pub(crate) fn choose(references: &[String], shared: &Shared) -> Result<Vec<Chosen>> {
     if references.is_empty() {
         return plan_err!("ml_training_set: `features` is empty; name a feature view, ['view'] or ['view:feature']");
     }

@@ -9,8 +9,15 @@ use datafusion::catalog::TableProvider;
 use skewless_sql::SkewlessContext;
 
 /// The functions that stand in FROM.
-pub(super) const RELATIONS: &[&str] =
-    &["ml_training_set", "ml_label_set", "ml_time_split", "ml_group_split", "ml_stratified_split", "ml_predict"];
+pub(super) const RELATIONS: &[&str] = &[
+    "ml_training_set",
+    "ml_label_set",
+    "ml_time_split",
+    "ml_group_split",
+    "ml_stratified_split",
+    "ml_check_leakage",
+    "ml_predict",
+];
 
 /// One command.
 pub(super) struct MetaCommand {

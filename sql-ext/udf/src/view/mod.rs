@@ -4,6 +4,7 @@
 //! rows of one view and answers as-of look-ups; the SQL operator and the online component call the same code.
 
 pub mod codec;
+mod history;
 mod kernel;
 mod key;
 mod table;
@@ -23,6 +24,7 @@ use datafusion_physical_expr::utils::collect_columns;
 use serde::{Deserialize, Serialize};
 use skewless_catalog::suggest::did_you_mean;
 
+pub use history::{History, LATER_EVENTS, Standing};
 pub use key::{compatible as compatible_keys, conform as conform_keys, entity_key};
 pub use skewless_catalog::pit::Status;
 pub use table::{FeatureTable, Lookup};
