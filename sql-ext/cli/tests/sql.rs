@@ -204,7 +204,8 @@ fn timing_tells_on_stderr_how_long_each_statement_took() {
 
 #[test]
 fn timing_is_a_json_line_a_statement_where_the_rows_are_json() {
-    let text = "SET datafusion.execution.batch_size = 100; SELECT * FROM (VALUES (1), (2)) AS t(a); SELECT 1 AS a WHERE false";
+    let text =
+        "SET datafusion.execution.batch_size = 100; SELECT * FROM (VALUES (1), (2)) AS t(a); SELECT 1 AS a WHERE false";
     for format in ["json", "ndjson"] {
         let output = sql(&["--timing", "--format", format, "-c", text]);
         let lines: Vec<serde_json::Value> =

@@ -40,7 +40,7 @@ def plain(name, title, keys, **more):
 
 
 SORTS = "Polars needs both sides in time order: its sorting is timed."
-SORTED = "Both sides are in time order, as Polars needs it; nobody is told so but Polars."
+SORTED = "Both sides are stored in time order, as Polars requires; its sorting is not timed, and the others are not told."
 
 HOURS = range(20)
 twenty_ours = Case(

@@ -108,5 +108,11 @@ def make(folder, name):
 if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
+    # Tables that another version of this script made are made again.
+    source, stamp = pathlib.Path(__file__).read_text(), folder / "data.py"
+    if not stamp.exists() or stamp.read_text() != source:
+        for old in folder.glob("*.parquet"):
+            old.unlink()
+        stamp.write_text(source)
     for name in sys.argv[2:]:
         make(folder, name)

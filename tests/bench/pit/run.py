@@ -2,8 +2,8 @@
 
 `cargo xtask bench pit` runs it with SKEWLESS naming the release binary. Every case is run by each system in a process of its
 own, round after round in turn: the process loads its input, runs the query once to warm up, and then as often as fits into a
-second, timing each run. Medians are over all runs of all rounds. Peak memory is of one more process, which runs the query once.
-The answers of all systems must agree.
+second, timing each run. Medians are over all runs of all rounds. Peak memory is of one more process, which runs the query once;
+a system that takes more than 20 seconds there is not run again. The answers of all systems must agree.
 
 Results: target/bench/pit.json, which keeps cases that were not run this time, and tests/guide/benchmarks/point-in-time.md.
 """
@@ -16,6 +16,7 @@ import re
 import statistics
 import subprocess
 import sys
+import textwrap
 import time
 from datetime import date
 from pathlib import Path
@@ -144,18 +145,16 @@ def measure(case, options):
             continue
         (first, answer), = single.runs
         result["systems"][system] = {
-            "loaded_mb": single.loaded_kb / 1024, "peak_mb": single.peak_kb / 1024, "runs_ms": [], "answer": answer, "single_ms": first,
+            "loaded_mb": single.loaded_kb / 1024, "peak_mb": single.peak_kb / 1024, "runs_ms": [], "answer": answer,
         }
-        plan[system] = 0 if first > SLOW_MS else max(1, min(20, int(1_000 / first)))
+        if first > SLOW_MS:
+            result["systems"][system]["runs_ms"].append(first)
+        else:
+            plan[system] = max(1, min(20, int(1_000 / first)))
     for number in range(options.rounds):
         for system, repeats in plan.items():
-            measured = result["systems"][system]
-            if not repeats and number:
-                continue
-            # A run of many seconds has no use for warming up, and is not repeated.
-            process = Process(case, system, 1 + repeats)
-            times = [ms for ms, _ in process.runs[1:] or process.runs]
-            measured["runs_ms"] += times
+            times = [ms for ms, _ in Process(case, system, 1 + repeats).runs[1:]]
+            result["systems"][system]["runs_ms"] += times
             say(f"{case.name}: round {number + 1}, {system}: {statistics.median(times):,.1f} ms")
     compared = {system: measured["answer"] for system, measured in result["systems"].items() if "answer" in measured}
     reference = next(iter(compared.values()), None)
@@ -299,7 +298,8 @@ def page(results):
                 + " | ".join(cell(systems.get(peer)) for peer in ["duckdb", "polars-memory", "polars-streaming"])
                 + f" | {ratio} |"
             )
-    return "\n".join(lines) + "\n"
+    wrap = lambda line: line if line.startswith("|") else textwrap.fill(line, 120, subsequent_indent="  " if line.startswith("- ") else "")
+    return "\n".join(map(wrap, lines)) + "\n"
 
 
 def main():
