@@ -190,6 +190,33 @@ fn an_output_file_appears_only_when_everything_succeeded() {
 }
 
 #[test]
+fn timing_tells_on_stderr_how_long_each_statement_took() {
+    let text = "CREATE TABLE t AS VALUES (1), (2); SELECT count(*) AS n FROM t; SELECT * FROM t";
+    let output = sql(&["--timing", "--format", "csv", "-c", text]);
+    assert_eq!(stdout(&output), "n\n2\n\ncolumn1\n1\n2\n", "{}", stderr(&output));
+    let times: Vec<f64> = stderr(&output)
+        .lines()
+        .map(|line| line.strip_prefix("Time: ").unwrap().strip_suffix(" ms").unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(times.len(), 3);
+    assert!(times.iter().all(|time| *time > 0.0), "{times:?}");
+}
+
+#[test]
+fn timing_is_a_json_line_a_statement_where_the_rows_are_json() {
+    let text =
+        "SET datafusion.execution.batch_size = 100; SELECT * FROM (VALUES (1), (2)) AS t(a); SELECT 1 AS a WHERE false";
+    for format in ["json", "ndjson"] {
+        let output = sql(&["--timing", "--format", format, "-c", text]);
+        let lines: Vec<serde_json::Value> =
+            stderr(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.iter().map(|line| &line["statement"]).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(lines.iter().map(|line| line["rows"].as_u64()).collect::<Vec<_>>(), [None, Some(2), Some(0)]);
+        assert!(lines.iter().all(|line| line["elapsed_ms"].as_f64().unwrap() > 0.0), "{lines:?}");
+    }
+}
+
+#[test]
 fn colours_need_a_terminal() {
     let output = sql(&["-c", "SELECT NULL AS a"]);
     assert!(!stdout(&output).contains('\x1b'));

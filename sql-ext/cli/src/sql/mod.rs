@@ -8,12 +8,14 @@ mod text;
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
 use crate::Failure;
 use crate::context::{ContextArgs, runtime};
 use crate::output::{Format, Sink};
+use execute::Ran;
 
 /// Run SQL: an interactive shell, statements (-c) or files (-f)
 ///
@@ -37,6 +39,10 @@ pub(crate) struct Args {
     /// How many rows of a result a table shows [default: 40 in the shell, else all]
     #[arg(long, value_name = "N")]
     max_rows: Option<usize>,
+    /// Tell on stderr how long each statement took, from planning to the last row printed; a JSON line where --format is
+    /// json or ndjson (in the shell, \timing turns it on and off)
+    #[arg(long)]
+    timing: bool,
     #[command(flatten)]
     context: ContextArgs,
 }
@@ -58,9 +64,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut sink = Sink::new(args.format, args.output.as_deref(), args.max_rows)?;
     let run = async {
+        let mut number = 0_usize;
         for text in &texts {
             for statement in context.parse(text)? {
-                execute::execute(&context, statement, &mut sink).await?;
+                let started = Instant::now();
+                let ran = execute::execute(&context, statement, &mut sink).await?;
+                number += 1;
+                if args.timing {
+                    eprintln!("{}", timing(args.format, number, started.elapsed(), &ran));
+                }
             }
         }
         Ok(())
@@ -73,6 +85,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     })?;
     Ok(sink.finish()?)
+}
+
+/// The line of `--timing`; a statement other than a query has no rows.
+fn timing(format: Format, number: usize, elapsed: Duration, ran: &Ran) -> String {
+    let elapsed_ms = elapsed.as_secs_f64() * 1e3;
+    if !matches!(format, Format::Json | Format::Ndjson) {
+        return format!("Time: {elapsed_ms:.3} ms");
+    }
+    let rows = match ran {
+        Ran::Rows(rows) => rows.to_string(),
+        Ran::Done(_) => "null".to_owned(),
+    };
+    format!(r#"{{"statement": {number}, "elapsed_ms": {elapsed_ms:.3}, "rows": {rows}}}"#)
 }
 
 /// Everything that is to be run, read before any of it runs.
