@@ -158,7 +158,7 @@ impl Fast {
             How::Moments(read) => {
                 Sliding::boxed(Exact { values: floats()?, state: ExactMoments::new(), read: *read }, taken, probes)
             }
-            How::First => Sliding::boxed(Extreme::new(values, |position| Reverse(position)), taken, probes),
+            How::First => Sliding::boxed(Extreme::new(values, Reverse), taken, probes),
             How::Last => Sliding::boxed(Last { values, count: 0, greatest: 0 }, taken, probes),
             How::Min(order) => {
                 let key = |position: u32| order.get(position as usize).copied().map(Reverse);
