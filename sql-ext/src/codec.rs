@@ -3,8 +3,8 @@
 //! A cluster gives these codecs to its scheduler and its executors, and registers our functions in their sessions
 //! ([`skewless_udf::register_all`]): a plan names functions, and each process finds them in its own registry.
 //!
-//! - **Ballista**: `BallistaCodec::new(logical, physical)` takes both; put its own codec inside with
-//!   [`SkewlessPhysicalCodec::over`], so that shuffle operators are still its business.
+//! - **Ballista**: `with_ballista_physical_extension_codec(SkewlessPhysicalCodec::over(…))` and its logical twin on the
+//!   session config, each over Ballista's own codec, so that shuffle operators are still Ballista's business.
 //! - **datafusion-distributed**: `with_distributed_user_codec(SkewlessPhysicalCodec::default())` on the session state of
 //!   the coordinator and of every worker.
 //!

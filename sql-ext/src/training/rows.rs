@@ -293,8 +293,11 @@ impl Dealer {
     }
 }
 
+/// Appends a batch; without one, closes the file and gives it back.
+type Append = dyn FnMut(Option<&RecordBatch>) -> Result<Option<Arc<dyn SpillFile>>> + Send;
+
 /// A file being written. It is deleted with the last handle to it.
-pub(super) struct Writer(Box<dyn FnMut(Option<&RecordBatch>) -> Result<Option<Arc<dyn SpillFile>>> + Send>);
+pub(super) struct Writer(Box<Append>);
 
 impl Writer {
     pub(super) fn create(files: &SpillManager) -> Result<Self> {
