@@ -162,10 +162,10 @@ CASES = [
     plain("no_key_small", "1M × 10k rows, no key, sorted by time", False, sorted=True, note=SORTED),
     twenty_ours,
     ten_views("ten_views", "10 views × 20k spine, 1.4M rows (100k ids × 14 days)", note=SORTS),
-    ten_views("ten_views_feast", "the same from Parquet", peers=FEAST, parquet=True, row_counts=False,
+    ten_views("ten_views_feast", "10 views × 20k spine, 1.4M rows, from Parquet", peers=FEAST, parquet=True, row_counts=False,
               note="Feast's Dask store loses the spine rows that have no feature yet."),
     sensors("ttl", "50 entities × 2,000 rows, 10k spine, ttl", note=SORTS),
-    sensors("ttl_feast", "the same from Parquet", peers=FEAST, parquet=True, row_counts=False,
+    sensors("ttl_feast", "50 entities × 2,000 rows, 10k spine, ttl, from Parquet", peers=FEAST, parquet=True, row_counts=False,
             note="Feast's Dask store loses the spine rows whose features have all expired."),
     flights(),
 ] + [scale(million) for million in [1, 2, 5, 10, 20, 50]]

@@ -217,9 +217,10 @@ def feast(offline):
 
         dask.config.set(num_workers=threads)
         duckdb.sql(f"SET threads = {threads}")
-        folder = tempfile.mkdtemp(prefix="feast-")
+        # Goes away with the closure that holds it.
+        folder = tempfile.TemporaryDirectory(prefix="feast-")
         store = FeatureStore(config=RepoConfig(
-            project="bench", registry=f"{folder}/registry.db", provider="local", offline_store={"type": offline},
+            project="bench", registry=f"{folder.name}/registry.db", provider="local", offline_store={"type": offline},
             online_store=None, entity_key_serialization_version=3,
         ))
         entity = Entity(name="id", join_keys=["id"], value_type=ValueType.INT64)
@@ -236,7 +237,7 @@ def feast(offline):
         ])
         references = [f"{view}:{name}" for view, features in views.items() for name in features]
 
-        def run():
+        def run(folder=folder):
             spine = pandas.read_parquet(files["spine"]).rename(columns={"t": "event_timestamp"})
             job = store.get_historical_features(spine, features=references, full_feature_names=True)
             table = job.to_arrow()

@@ -77,7 +77,10 @@ def our_loads(case):
 
 
 class Process:
-    """One system with one case's input: `loaded_kb` and `peak_kb` are resident memory, `runs` (milliseconds, answer)."""
+    """One system with one case's input: `loaded_kb` and `peak_kb` are resident memory, `runs` (milliseconds, answer).
+
+    `cpu_ms` is the processor time of a run, over all threads and runs, which other work on the machine disturbs less.
+    """
 
     def __init__(self, case, system, runs):
         threads = 1 if system == "skewless-1" else os.cpu_count()
@@ -93,13 +96,13 @@ class Process:
         child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe if ours else None, text=True, env=surroundings, cwd=DATA)
         child.stdin.write(script)
         child.stdin.close()
-        times, self.loaded_kb, errors = [], 0, []
+        times, self.loaded_kb, errors, loading_s = [], 0, [], 0.0
         for line in child.stderr if ours else child.stdout:
             told = json.loads(line) if line.startswith("{") else None
             if told is None:
                 errors.append(line.rstrip())
             elif told.get("loaded") or (ours and told["statement"] == len(loads)):
-                self.loaded_kb = resident(child.pid)
+                self.loaded_kb, loading_s = loaded(child.pid)
             elif not ours:
                 times.append((told["ms"], told["answer"]))
             elif told["statement"] > len(loads):
@@ -108,19 +111,24 @@ class Process:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         self.peak_kb = usage.ru_maxrss
+        self.cpu_ms = (usage.ru_utime + usage.ru_stime - loading_s) * 1e3 / runs
         self.runs = list(zip(times, answers)) if ours else times
         if child.returncode or len(self.runs) != runs:
             raise RuntimeError("\n".join(errors) or f"{system} ended with {child.returncode}")
 
 
-def resident(pid):
-    """Resident memory now, from where on the peak is counted too: what loading took is no part of a query's cost."""
+def loaded(pid):
+    """Resident memory and processor time of a process that has its input.
+
+    From here on the peak is counted: what loading took for a moment is no part of a query's cost.
+    """
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+        proc = Path(f"/proc/{pid}")
+        status, stat = (proc / "status").read_text(), (proc / "stat").read_text().rpartition(")")[2].split()
+        (proc / "clear_refs").write_text("5")
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]), (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, TypeError):
-        return 0
+        return 0, 0.0
 
 
 def agree(case, one, other):
@@ -146,6 +154,7 @@ def measure(case, options):
         (first, answer), = single.runs
         result["systems"][system] = {
             "loaded_mb": single.loaded_kb / 1024, "peak_mb": single.peak_kb / 1024, "runs_ms": [], "answer": answer,
+            "cpu_ms": single.cpu_ms,
         }
         if first > SLOW_MS:
             result["systems"][system]["runs_ms"].append(first)
@@ -153,8 +162,10 @@ def measure(case, options):
             plan[system] = max(1, min(20, int(1_000 / first)))
     for number in range(options.rounds):
         for system, repeats in plan.items():
-            times = [ms for ms, _ in Process(case, system, 1 + repeats).runs[1:]]
-            result["systems"][system]["runs_ms"] += times
+            process, measured = Process(case, system, 1 + repeats), result["systems"][system]
+            times = [ms for ms, _ in process.runs[1:]]
+            measured["runs_ms"] += times
+            measured["cpu_ms"] = min(process.cpu_ms, measured.get("cpu_ms", process.cpu_ms))
             say(f"{case.name}: round {number + 1}, {system}: {statistics.median(times):,.1f} ms")
     compared = {system: measured["answer"] for system, measured in result["systems"].items() if "answer" in measured}
     reference = next(iter(compared.values()), None)
