@@ -28,8 +28,8 @@ pub(crate) fn used(plan: &LogicalPlan) -> Result<Used> {
             && let Some(set) = extension.node.as_any().downcast_ref::<TrainingSet>()
         {
             used.sets += 1;
-            used.views.extend(set.spec.views.iter().map(|joined| joined.view.name.clone()));
-            if let Some(cutoff) = &set.spec.known_at {
+            used.views.extend(set.spec().views.iter().map(|joined| joined.view.name.clone()));
+            if let Some(cutoff) = &set.spec().known_at {
                 used.known_at.insert(array_value_to_string(&cutoff.to_array()?, 0)?);
             }
         }
