@@ -152,7 +152,7 @@ fn pairs(batches: &[RecordBatch]) -> Vec<(i64, Option<i64>)> {
 /// The right id for each left id, in the order that the rows came out.
 fn run(context: &SkewlessContext, runtime: &tokio::runtime::Runtime, sql: &str) -> Vec<(i64, Option<i64>)> {
     runtime.block_on(async {
-        let Outcome::Rows(rows) = context.sql(sql).await.unwrap().remove(0) else { panic!("{sql} is a query") };
+        let Outcome::Rows(rows) = context.sql(sql).await.unwrap().pop().unwrap() else { panic!("{sql} is a query") };
         pairs(&rows.collect().await.unwrap())
     })
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
-use arrow::compute::{cast, take};
+use arrow::compute::{cast, take, take_record_batch};
 use arrow::datatypes::Int64Type;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion_common::{DataFusionError, Result, ScalarValue, plan_err};
@@ -60,7 +60,7 @@ impl History {
     /// The history behind a table that holds all rows; what was not known at `known_at` was not known at any time.
     pub fn new(table: &FeatureTable, known_at: Option<&ScalarValue>) -> Result<Self> {
         let view = Arc::clone(table.view());
-        let rows = table.rows()?;
+        let mut rows = table.rows()?;
         let Some(recorded) = view.recorded() else {
             return plan_err!("the feature view `{}` is ON DEMAND and has no rows", view.name);
         };
@@ -71,10 +71,20 @@ impl History {
             entities.insert(key, start..end);
             start = end;
         }
-        let column = |name: &String| {
-            rows.column_by_name(name)
-                .ok_or_else(|| DataFusionError::Internal(format!("the rows of `{}` lost `{name}`", view.name)))
+        let time_of = |rows: &RecordBatch, name: &String| match rows.column_by_name(name) {
+            Some(times) => Self::instants(times),
+            None => Err(DataFusionError::Internal(format!("the rows of `{}` lost `{name}`", view.name))),
         };
+        // Rows that can never count come first in the table; here every row of an entity stands at its event.
+        let event = time_of(&rows, &recorded.timestamp)?;
+        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
+        for own in entities.values() {
+            if let Some(own) = order.get_mut(Range::clone(own)) {
+                own.sort_by_key(|position| event.get(*position).copied().flatten());
+            }
+        }
+        let order: UInt64Array = order.into_iter().map(|position| position as u64).collect();
+        rows = take_record_batch(&rows, &order)?;
         let windows = recorded
             .features
             .iter()
@@ -89,8 +99,8 @@ impl History {
         };
         Ok(Self {
             entities,
-            event: Self::instants(column(&recorded.timestamp)?)?,
-            available: Self::instants(column(recorded.available_at.as_ref().unwrap_or(&recorded.timestamp))?)?,
+            event: time_of(&rows, &recorded.timestamp)?,
+            available: time_of(&rows, recorded.available_at.as_ref().unwrap_or(&recorded.timestamp))?,
             ttl: recorded.ttl.and_then(time::Span::steps),
             known_at,
             windows,
@@ -99,7 +109,7 @@ impl History {
         })
     }
 
-    /// All rows in canonical order.
+    /// All rows: those of an entity together, in order of their events and in canonical order among equal ones.
     pub fn rows(&self) -> &RecordBatch {
         &self.rows
     }
