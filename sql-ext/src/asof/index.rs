@@ -247,7 +247,7 @@ impl Index {
                 }
             }
         }
-        let matched = NullBuffer::from_iter(found.iter().map(|position| *position != NONE));
+        let matched: NullBuffer = found.iter().map(|position| *position != NONE).collect();
         for position in &mut found {
             *position = self.rows.get(*position as usize).copied().unwrap_or(0);
         }

@@ -1,5 +1,6 @@
-//! Says before an as-of join which of its columns are asked for.
+//! Settles which columns of an as-of join are read and given out.
 //!
+//! A right side that has its tie columns anyway is not read a second time for them.
 //! The join gives out left and right columns, keys and times among them. An aggregate, or another as-of join whose left
 //! side it is, often needs few of them; a projection in between lets the operator leave the others out.
 
@@ -32,6 +33,9 @@ impl OptimizerRule for NarrowAsOfJoin {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        if let Some(settled) = join(&plan).map(AsOfJoin::settled).transpose()?.flatten() {
+            return Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(settled) })));
+        }
         let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
         if join(&aggregate.input).is_none() {
             return Ok(Transformed::no(plan));

@@ -79,6 +79,15 @@ impl AsOfJoin {
         Ok(Self { left, right, wide, rule, schema })
     }
 
+    /// The same join without a second look at the right side, where that has every tie column as it is.
+    pub(super) fn settled(&self) -> Result<Option<Self>> {
+        let has_ties = self.rule.ties.iter().all(|column| self.right.schema().has_column(column));
+        if self.wide.is_none() || !has_ties {
+            return Ok(None);
+        }
+        Self::of(self.left.clone(), self.right.clone(), None, self.rule.clone()).map(Some)
+    }
+
     /// The same join of another left input.
     pub(crate) fn with_left(&self, left: LogicalPlan) -> Result<Self> {
         Self::of(left, self.right.clone(), self.wide.clone(), self.rule.clone())

@@ -164,7 +164,7 @@ impl History {
         if event > t {
             return Some(Standing::Future);
         }
-        if !available.is_some_and(|available| available <= self.known_at.map_or(t, |cutoff| cutoff.min(t))) {
+        if available.is_none_or(|available| available > self.known_at.map_or(t, |cutoff| cutoff.min(t))) {
             return Some(Standing::NotYetAvailable);
         }
         let expired = self.ttl.is_some_and(|ttl| t.saturating_sub(event) > ttl);

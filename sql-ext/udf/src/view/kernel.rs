@@ -337,11 +337,11 @@ impl<S: State> Kernel for Sliding<'_, S> {
             self.state.clear();
         }
         let taken = self.taken;
-        let takes = |position: &&u32| taken.is_none_or(|taken| taken.value(**position as usize));
-        for position in change.left.iter().filter(takes) {
+        let counts = |position: &&u32| taken.is_none_or(|taken| taken.value(**position as usize));
+        for position in change.left.iter().filter(counts) {
             self.state.leave(*position);
         }
-        for position in change.entered.iter().filter(takes) {
+        for position in change.entered.iter().filter(counts) {
             self.state.enter(*position);
         }
         self.current = self.state.value();
@@ -390,12 +390,12 @@ struct Sum<'a, T: ArrowNumericType> {
     values: &'a PrimitiveArray<T>,
     data_type: DataType,
     count: usize,
-    sum: T::Native,
+    total: T::Native,
 }
 
 impl<'a, T: ArrowNumericType> Sum<'a, T> {
     fn new(values: &'a PrimitiveArray<T>, data_type: &DataType) -> Self {
-        Self { values, data_type: data_type.clone(), count: 0, sum: T::Native::default() }
+        Self { values, data_type: data_type.clone(), count: 0, total: T::Native::default() }
     }
 }
 
@@ -403,21 +403,21 @@ impl<T: ArrowNumericType> State for Sum<'_, T> {
     type Value = T::Native;
 
     fn clear(&mut self) {
-        (self.count, self.sum) = (0, T::Native::default());
+        (self.count, self.total) = (0, T::Native::default());
     }
 
     fn enter(&mut self, position: u32) {
         self.count += 1;
-        self.sum = self.sum.add_wrapping(self.values.value(position as usize));
+        self.total = self.total.add_wrapping(self.values.value(position as usize));
     }
 
     fn leave(&mut self, position: u32) {
         self.count -= 1;
-        self.sum = self.sum.sub_wrapping(self.values.value(position as usize));
+        self.total = self.total.sub_wrapping(self.values.value(position as usize));
     }
 
     fn value(&mut self) -> Option<T::Native> {
-        (self.count > 0).then_some(self.sum)
+        (self.count > 0).then_some(self.total)
     }
 
     fn array(&self, values: Vec<Option<T::Native>>) -> Result<ArrayRef> {
@@ -581,14 +581,14 @@ impl Ranks {
             if natives.iter().any(|value| value != value) {
                 return None;
             }
-            let takes = |position: &u32| taken.is_none_or(|taken| taken.value(*position as usize));
+            let counts = |position: &u32| taken.is_none_or(|taken| taken.value(*position as usize));
             let mut ranks = vec![0; natives.len()];
             let mut sorted = vec![0; natives.len()];
             let mut own: Vec<(Ordered<T::Native>, u32)> = Vec::new();
             for entity in 0..timelines.entities() as u32 {
                 let positions = timelines.positions(entity);
                 own.clear();
-                let taken = (positions.start as u32..positions.end as u32).filter(takes);
+                let taken = (positions.start as u32..positions.end as u32).filter(counts);
                 own.extend(taken.filter_map(|position| Some((Ordered(*natives.get(position as usize)?), position))));
                 own.sort_unstable();
                 for (rank, (_, position)) in own.iter().enumerate() {
@@ -699,12 +699,11 @@ impl<T: ArrowNumericType> State for Median<'_, T> {
         let low = self.nth(self.count / 2 - 1)?;
         // As DataFusion's median, bit for bit.
         let two = T::Native::usize_as(2);
-        Some(match low.add_checked(high) {
-            Ok(sum) => sum.div_wrapping(two),
-            Err(_) => {
-                let rest = low.mod_wrapping(two).add_wrapping(high.mod_wrapping(two)).div_wrapping(two);
-                low.div_wrapping(two).add_wrapping(high.div_wrapping(two)).add_wrapping(rest)
-            }
+        Some(if let Ok(sum) = low.add_checked(high) {
+            sum.div_wrapping(two)
+        } else {
+            let rest = low.mod_wrapping(two).add_wrapping(high.mod_wrapping(two)).div_wrapping(two);
+            low.div_wrapping(two).add_wrapping(high.div_wrapping(two)).add_wrapping(rest)
         })
     }
 

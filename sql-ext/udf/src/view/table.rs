@@ -146,7 +146,7 @@ impl FeatureTable {
         if keys.is_empty() {
             return Ok(entities);
         }
-        let encoded = encode(keys)?;
+        let encoded = encode(&keys)?;
         let mut order: Vec<usize> = (0..entities.len()).collect();
         order.sort_unstable_by(|a, b| encoded.row(*a).cmp(&encoded.row(*b)));
         Ok(order.into_iter().filter_map(|at| entities.get(at).copied()).collect())
@@ -276,7 +276,7 @@ impl FeatureTable {
         }
         let witness = UInt32Array::from(witness);
         let counts = if expired {
-            let ok = NullBuffer::from_iter(status.iter().map(|status| *status == Status::Ok));
+            let ok: NullBuffer = status.iter().map(|status| *status == Status::Ok).collect();
             UInt32Array::new(witness.values().clone(), Some(ok))
         } else {
             witness.clone()
@@ -367,7 +367,7 @@ fn rank(recorded: &Recorded, rows: &RecordBatch, tied: &[u32]) -> Result<Vec<u32
     let mut columns =
         recorded.tie_break.iter().chain(rest).map(|name| column(rows, recorded, name)).collect::<Result<Vec<_>>>()?;
     columns.retain(|column| RowConverter::supports_fields(&[SortField::new(column.data_type().clone())]));
-    let encoded = encode(take_arrays(&columns, &UInt32Array::from(tied.to_vec()), None)?)?;
+    let encoded = encode(&take_arrays(&columns, &UInt32Array::from(tied.to_vec()), None)?)?;
     let mut order: Vec<usize> = (0..tied.len()).collect();
     order.sort_unstable_by(|a, b| encoded.row(*a).cmp(&encoded.row(*b)));
     let mut ranks = vec![0; tied.len()];
@@ -382,9 +382,9 @@ fn rank(recorded: &Recorded, rows: &RecordBatch, tied: &[u32]) -> Result<Vec<u32
     Ok(ranks)
 }
 
-fn encode(columns: Vec<ArrayRef>) -> Result<Rows> {
+fn encode(columns: &[ArrayRef]) -> Result<Rows> {
     let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
-    Ok(RowConverter::new(fields)?.convert_columns(&columns)?)
+    Ok(RowConverter::new(fields)?.convert_columns(columns)?)
 }
 
 /// A column of the rows by name.
