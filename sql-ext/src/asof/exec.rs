@@ -169,8 +169,8 @@ impl Gathering {
                 memory.free();
                 return self.sort(Vec::new()).await.map(Right::Sorted);
             }
-            let rows = parts.into_iter().flat_map(|part| part.batches).collect();
-            index.decide(&ties, rows, &wide.schema(), &self.rule)?;
+            let rows: Vec<RecordBatch> = parts.into_iter().flat_map(|part| part.batches).collect();
+            index.decide(&ties, &rows, &wide.schema(), &self.rule)?;
         }
         Ok(Right::Indexed { index, _memory: memory })
     }
@@ -312,12 +312,11 @@ impl ExecutionPlan for AsOfJoinExec {
             columns: self.projection.clone().unwrap_or_else(|| (0..self.joined.fields().len()).collect()),
         };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let spills = SpillMetrics::new(&self.metrics, partition);
         let workers = context.session_config().target_partitions().div_ceil(partitions);
         let stream = async move {
             let right = gathered.await.map_err(DataFusionError::Shared)?;
             if let Right::Sorted(sorted) = right.as_ref() {
-                return sorted.join(left, output, &context, spills).await;
+                return sorted.join(left, output, &context);
             }
             let join = move |batch: RecordBatch| {
                 let (right, output, metrics) = (Arc::clone(&right), output.clone(), metrics.clone());

@@ -47,7 +47,8 @@ pub(super) struct Built {
 impl Index {
     /// Indexes all rows of the right side on up to `threads` threads.
     pub(super) fn build(batches: Vec<RecordBatch>, schema: &SchemaRef, rule: &Rule, threads: usize) -> Result<Built> {
-        let batch = concatenated(batches, schema, threads)?;
+        let batch = concatenated(&batches, schema, threads)?;
+        drop(batches);
         let keys = rule.right.keys(&batch)?;
         let time = rule.right.time(&batch)?;
         let axis = Axis::of(&time)?;
@@ -65,17 +66,17 @@ impl Index {
         let places = rows.iter().map(|row| places.get(*row as usize).copied().unwrap_or_default()).collect();
         let mut index = Self { groups, axis, starts, places, rows, columns: Vec::new() };
         index.sort(threads);
-        let tied = index.distinct();
+        let undecided = index.distinct();
         index.columns = rule.output.iter().filter_map(|column| batch.columns().get(*column)).map(Arc::clone).collect();
 
         let mut ties = Ties::new();
-        if !tied.is_empty() {
+        if !undecided.is_empty() {
             if rule.wide.is_some() {
-                ties = tied.into_iter().map(|tie| (tie.key, tie.position)).collect();
+                ties = undecided.into_iter().map(|tie| (tie.key, tie.position)).collect();
             } else {
-                let rows: Vec<u32> = tied.iter().flat_map(|tie| tie.rows.iter().copied()).collect();
+                let rows: Vec<u32> = undecided.iter().flat_map(|tie| tie.rows.iter().copied()).collect();
                 let positions: Vec<u32> =
-                    tied.iter().flat_map(|tie| std::iter::repeat_n(tie.position, tie.rows.len())).collect();
+                    undecided.iter().flat_map(|tie| std::iter::repeat_n(tie.position, tie.rows.len())).collect();
                 let candidates = take_record_batch(&batch, &UInt32Array::from(rows.clone()))?;
                 for (position, winner) in greatest(&positions, &rule.ties, &candidates)? {
                     let row = rows.get(winner as usize).copied().unwrap_or(NONE);
@@ -90,13 +91,7 @@ impl Index {
     pub(super) const BYTES_A_ROW: usize = 40;
 
     /// Decides `ties` among rows of the wide right side, those that [`Index::tied`] kept.
-    pub(super) fn decide(
-        &mut self,
-        ties: &Ties,
-        rows: Vec<RecordBatch>,
-        schema: &SchemaRef,
-        rule: &Rule,
-    ) -> Result<()> {
+    pub(super) fn decide(&mut self, ties: &Ties, rows: &[RecordBatch], schema: &SchemaRef, rule: &Rule) -> Result<()> {
         let Some(wide) = &rule.wide else {
             return internal_err!("an as-of join has ties and no columns to decide them");
         };
@@ -109,7 +104,7 @@ impl Index {
 
         let (_, output) = rule.full();
         // The winners' columns come after those of the rows that are there.
-        let first = self.columns.first().map_or(0, |column| column.len());
+        let first = self.columns.first().map_or(0, Array::len);
         let order = UInt32Array::from_iter_values(winners.iter().map(|(_, row)| *row));
         for (column, source) in self.columns.iter_mut().zip(&output) {
             let Some(source) = batch.columns().get(*source) else { return internal_err!("a right column is missing") };
@@ -183,10 +178,10 @@ impl Index {
     /// Leaves one place for each time of a group, with the last of its rows; gives the ties.
     fn distinct(&mut self) -> Vec<Tie> {
         let groups = self.starts.windows(2).filter_map(|pair| Some(*pair.first()? as usize..*pair.last()? as usize));
-        let tied = |range: &std::ops::Range<usize>| {
+        let repeats = |range: &std::ops::Range<usize>| {
             self.places.get(range.clone()).is_some_and(|places| !places.is_sorted_by(|a, b| a < b))
         };
-        if !groups.clone().any(|range| tied(&range)) {
+        if !groups.clone().any(|range| repeats(&range)) {
             return Vec::new();
         }
         let mut ties = Vec::new();
@@ -252,9 +247,9 @@ impl Index {
             *position = self.rows.get(*position as usize).copied().unwrap_or(0);
         }
         let nothing = matched.null_count() == count;
-        let matches = UInt32Array::new(found.into(), Some(matched));
+        let rows = UInt32Array::new(found.into(), Some(matched));
         let column = |column: &ArrayRef| {
-            if nothing { Ok(new_null_array(column.data_type(), count)) } else { Ok(take(column, &matches, None)?) }
+            if nothing { Ok(new_null_array(column.data_type(), count)) } else { Ok(take(column, &rows, None)?) }
         };
         self.columns.iter().map(column).collect()
     }
@@ -445,12 +440,12 @@ pub(super) fn tie_order(ties: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> 
 }
 
 /// The batches in one piece, each column on a thread of its own.
-fn concatenated(batches: Vec<RecordBatch>, schema: &SchemaRef, threads: usize) -> Result<RecordBatch> {
+fn concatenated(batches: &[RecordBatch], schema: &SchemaRef, threads: usize) -> Result<RecordBatch> {
     /// Fewer rows are copied sooner than a thread starts.
     const WORTH_A_THREAD: usize = 1 << 16;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if threads <= 1 || rows < WORTH_A_THREAD || batches.len() == 1 {
-        return Ok(arrow::compute::concat_batches(schema, &batches)?);
+        return Ok(arrow::compute::concat_batches(schema, batches)?);
     }
     let column = |index: usize| -> Result<ArrayRef> {
         let parts: Vec<&dyn Array> = batches.iter().filter_map(|b| Some(b.columns().get(index)?.as_ref())).collect();

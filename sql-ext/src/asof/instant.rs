@@ -118,12 +118,11 @@ impl Axis {
                 column.as_primitive::<Decimal128Type>().values().iter().map(place).collect()
             }
             (_, DataType::Decimal128(..)) => {
-                let narrow = |value: &i128| match i64::try_from(*value) {
-                    Ok(value) => Ok(value),
-                    Err(_) => exec_err!(
+                let narrow = |value: &i128| {
+                    i64::try_from(*value).or_else(|_| exec_err!(
                         "an as-of join larger than its memory sorts times of up to 64 bits, and a decimal is beyond \
                          that; cast the times to a timestamp or to DOUBLE, or allow the statement more memory"
-                    ),
+                    ))
                 };
                 column.as_primitive::<Decimal128Type>().values().iter().map(narrow).collect::<Result<_>>()?
             }

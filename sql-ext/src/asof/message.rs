@@ -256,10 +256,9 @@ impl TryFrom<Limit> for Tolerance {
     fn try_from(limit: Limit) -> Result<Self> {
         match limit {
             Limit::Bits(bits) => Ok(Self::Float(f64::from_bits(bits))),
-            Limit::Whole(text) => match text.parse() {
-                Ok(limit) => Ok(Self::Whole(limit)),
-                Err(_) => plan_err!("`{text}` is not the tolerance of an as-of join"),
-            },
+            Limit::Whole(text) => {
+                text.parse().map(Self::Whole).or_else(|_| plan_err!("`{text}` is not the tolerance of an as-of join"))
+            }
         }
     }
 }

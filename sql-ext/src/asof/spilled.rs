@@ -111,7 +111,7 @@ fn key_format(side: &Side, schema: &Schema) -> Result<Option<RowConverter>> {
 fn key_bytes(format: Option<&RowConverter>, keys: &[ArrayRef], rows: usize) -> Result<BinaryArray> {
     let Some(format) = format else { return Ok(BinaryArray::from_iter_values(std::iter::repeat_n([], rows))) };
     let encoded = format.convert_columns(keys)?;
-    let nulls: Vec<_> = keys.iter().filter_map(|key| key.logical_nulls()).collect();
+    let nulls: Vec<_> = keys.iter().filter_map(Array::logical_nulls).collect();
     let there = |row: usize| nulls.iter().all(|nulls| nulls.is_valid(row));
     Ok(encoded.iter().enumerate().map(|(row, key)| there(row).then_some(key.data().to_vec())).collect())
 }
@@ -200,14 +200,12 @@ impl Sorted {
     }
 
     /// The rows of a left partition with their right columns, in their order.
-    pub(super) async fn join(
+    pub(super) fn join(
         &self,
         left: SendableRecordBatchStream,
         output: Output,
         context: &Arc<TaskContext>,
-        metrics: SpillMetrics,
     ) -> Result<SendableRecordBatchStream> {
-        let _ = metrics;
         let rule = Arc::clone(&output.rule);
         let left_schema = left.schema();
         let fields = left_schema.fields().iter().cloned().chain([
@@ -239,12 +237,11 @@ impl Sorted {
         let numbered = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), numbered));
         let left = sorted(&schema, vec![Arc::new(Once::new(&schema, numbered))], &[KEY, TIME], context)?;
 
-        let right = match &self.file {
-            Some(file) => self.manager.read_spill_as_stream(Arc::clone(file), None)?,
-            None => {
-                let schema = Arc::clone(self.manager.schema());
-                Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::empty()))
-            }
+        let right = if let Some(file) = &self.file {
+            self.manager.read_spill_as_stream(Arc::clone(file), None)?
+        } else {
+            let schema = Arc::clone(self.manager.schema());
+            Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::empty()))
         };
         let merge = Merge {
             left,

@@ -287,8 +287,8 @@ impl<'a> Table<'a> {
 
     /// What the cell has to do with the label.
     fn label(&self, compared: Option<&(&Comparer, Comparable, Comparable)>, row: usize) -> Label {
-        let Some((comparer, found, label)) = compared else { return Label::Other };
-        if found.is_null(row) || !comparer.equal(found, row, label, row) {
+        let Some((by, found, label)) = compared else { return Label::Other };
+        if found.is_null(row) || !by.equal(found, row, label, row) {
             return Label::Other;
         }
         let time = self.label_instants.as_ref().and_then(|times| times.get(row).copied().flatten());

@@ -70,7 +70,7 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
             .iter()
             .map(|feature| {
                 let column = mapping.take(&prefix, feature.name());
-                feature_column(&table, definition, &prefix, feature, column)
+                feature_column(&table, definition, &prefix, feature, column.as_deref())
             })
             .collect::<Result<_>>()?;
         let audited = if let Some(source) = &view.source {
@@ -245,11 +245,11 @@ fn feature_column(
     view: &FeatureView,
     prefix: &str,
     feature: &Field,
-    column: Option<String>,
+    column: Option<&str>,
 ) -> Result<usize> {
     let name = feature.name();
     let what = format!("the feature `{name}` of the feature view `{}`", view.name);
-    let index = match &column {
+    let index = match column {
         Some(column) => table.find(column, &what)?,
         None => table.find(&format!("{prefix}__{name}"), &what).map_err(|error| {
             plan_datafusion_err!(

@@ -122,7 +122,7 @@ fn standing(event: &Event, t: i64) -> Option<&'static str> {
     let happened = event.1?;
     Some(if happened > t {
         "future_event"
-    } else if !event.2.is_some_and(|known| known <= t) {
+    } else if event.2.is_none_or(|known| known > t) {
         "not_yet_available"
     } else if t - happened > TTL {
         "expired"

@@ -289,10 +289,8 @@ struct Known<'a> {
 
 impl<'a> Known<'a> {
     fn of(data_type: &'a DataType) -> Result<Self> {
-        match Scale::of(data_type) {
-            Some(scale) => Ok(Self { data_type, unit: scale.steps() }),
-            None => internal_err!("{KNOWN_AT} is not a time"),
-        }
+        let Some(scale) = Scale::of(data_type) else { return internal_err!("{KNOWN_AT} is not a time") };
+        Ok(Self { data_type, unit: scale.steps() })
     }
 
     /// Each time plus the horizon, in units.

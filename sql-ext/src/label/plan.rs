@@ -285,9 +285,9 @@ fn used_columns<'a>(features: &[Feature], named: impl Iterator<Item = &'a String
     for feature in features {
         let FeatureValue::Window(window) = &feature.value else { continue };
         for sql in window.args.iter().chain(&window.filter) {
-            let mut names = Names(BTreeSet::new());
-            let _ = expression::parse(sql)?.visit(&mut names);
-            used.extend(names.0);
+            let mut read = Names(BTreeSet::new());
+            let _ = expression::parse(sql)?.visit(&mut read);
+            used.extend(read.0);
         }
     }
     Ok(used)

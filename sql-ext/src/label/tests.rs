@@ -1,4 +1,4 @@
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -132,14 +132,14 @@ proptest! {
             spine.iter().enumerate().map(|(n, (key, t))| format!("({n}, {}, {})", sql(*key), sql(*t))).collect();
         let mut options = format!("horizon => {}, start => {}", call.horizon, call.start);
         if let Some(known_until) = call.known_until {
-            options += &format!(", known_until => {known_until}");
+            let _ = write!(options, ", known_until => {known_until}");
         }
         if call.with_availability {
             options += ", available_at => 'known'";
         }
         for (rows, times, partitions, batch_size) in [
             (rows.clone(), times.clone(), 1, 8192),
-            (shuffled(&rows, seed), shuffled(&times, seed ^ 77), partitions, batch_size),
+            (shuffled(&rows, seed), shuffled(&times, seed ^ 0x4d), partitions, batch_size),
         ] {
             let answer = runtime.block_on(async {
                 let context = context(partitions, batch_size).await;

@@ -7,7 +7,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -38,7 +38,7 @@ pub(super) async fn sources(context: &SkewlessContext, plan: &LogicalPlan) -> Re
             let source = node.downcast_ref::<DataSourceExec>().map(DataSourceExec::data_source);
             if let Some(files_of) = source.and_then(|source| source.downcast_ref::<FileScanConfig>()) {
                 let url = &files_of.object_store_url;
-                for file in files_of.file_groups.iter().flat_map(|group| group.iter()) {
+                for file in files_of.file_groups.iter().flat_map(FileGroup::iter) {
                     let path = &file.object_meta.location;
                     files.insert(location(url, path), (url.clone(), path.clone()));
                 }

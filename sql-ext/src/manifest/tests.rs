@@ -83,7 +83,7 @@ fn pretty(batches: &[RecordBatch]) -> String {
 }
 
 fn texts(differences: &[Difference]) -> String {
-    differences.iter().map(|difference| format!("{difference}\n")).collect()
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn a_changed_file_is_told_with_its_rows() {
     assert_ne!(found.content, built.content);
     let cell = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
     let changed = Row { row: 4, file: Some(vec![cell("f__x", "7.5")]), query: Some(vec![cell("f__x", "1.0")]) };
-    assert_eq!(*first, [changed.clone()]);
+    assert_eq!(first.as_slice(), std::slice::from_ref(&changed));
     let text = texts(&differences);
     assert!(text.contains("row 4: f__x = 7.5 in the file, f__x = 1.0 by the query"), "{text}");
     // Where a source has changed too, what the query gives is compared with the file as it is.

@@ -37,6 +37,9 @@ pub struct Verification {
     pub differences: Vec<Difference>,
 }
 
+/// A statement that makes a table or a view again, and of a view what had changed in it.
+type Statement<'a> = (String, Option<(&'a View, Vec<String>)>);
+
 impl SkewlessContext {
     /// Reads the manifest of a training set, checks the file against it, and runs the query anew.
     ///
@@ -145,7 +148,7 @@ impl SkewlessContext {
 
     /// Makes the tables that the session lacks, and puts the feature views into it as the manifest has them.
     async fn restore(&self, manifest: &Manifest, differences: &mut Vec<Difference>) -> Result<()> {
-        let mut open: Vec<(String, Option<(&View, Vec<String>)>)> = Vec::new();
+        let mut open: Vec<Statement<'_>> = Vec::new();
         for table in &manifest.tables {
             if self.session().table_exist(TableReference::bare(table.name.as_str()))? {
                 continue;

@@ -62,10 +62,8 @@ pub(super) fn plan(
 }
 
 fn split_function() -> Result<Arc<datafusion::logical_expr::ScalarUDF>> {
-    match skewless_udf::expression::scalar("split") {
-        Some(function) => Ok(function),
-        None => datafusion::common::internal_err!("the catalog has no function `split`"),
-    }
+    skewless_udf::expression::scalar("split")
+        .ok_or_else(|| datafusion::common::internal_datafusion_err!("the catalog has no function `split`"))
 }
 
 /// A key column as the text that its hash is of.

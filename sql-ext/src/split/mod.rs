@@ -7,7 +7,7 @@ mod group;
 mod stratified;
 mod time;
 
-use datafusion::common::{Result, ScalarValue, plan_datafusion_err, plan_err};
+use datafusion::common::{Result, ScalarValue, plan_datafusion_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::RelationPlannerContext;
@@ -95,10 +95,11 @@ fn seed(function: &str, arguments: &Arguments, context: &mut dyn RelationPlanner
     match arguments.scalar("seed", context)? {
         None => Ok(String::new()),
         Some(value) if value.data_type().is_integer() => Ok(value.to_string()),
-        Some(value) => match value.try_as_str() {
-            Some(Some(text)) => Ok(text.to_owned()),
-            _ => plan_err!("{function}: `seed` takes a whole number or a text, not {value}"),
-        },
+        Some(value) => value
+            .try_as_str()
+            .flatten()
+            .map(str::to_owned)
+            .ok_or_else(|| plan_datafusion_err!("{function}: `seed` takes a whole number or a text, not {value}")),
     }
 }
 

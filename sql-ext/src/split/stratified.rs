@@ -68,10 +68,10 @@ pub(super) fn plan(
         let last = floor(cast(col(ROWS), double.clone()) * lit(bound) + lit(0.5));
         cast(col(RANK), double.clone()).lt_eq(last)
     };
-    let (validation, test) = fractions.bounds();
+    let (train_end, validation_end) = fractions.bounds();
     let split = when(key.is_null(), lit(ScalarValue::Utf8(None)))
-        .when(within(validation), lit(NAMES[0]))
-        .when(within(test), lit(NAMES[1]))
+        .when(within(train_end), lit(NAMES[0]))
+        .when(within(validation_end), lit(NAMES[1]))
         .otherwise(lit(NAMES[2]))?;
     LogicalPlanBuilder::from(data)
         .project(columns.iter().cloned().chain([hash.alias(HASH)]))?

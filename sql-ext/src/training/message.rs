@@ -23,7 +23,7 @@ pub(crate) struct Message {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct View {
-    view: FeatureView,
+    definition: FeatureView,
     prefix: String,
     keys: Vec<usize>,
     status: bool,
@@ -34,7 +34,7 @@ impl Message {
     pub(crate) fn of(spec: &Spec) -> Result<Self> {
         let known_at = spec.known_at.clone().map(|at| Expr::Literal(at, None).to_bytes()).transpose()?;
         let views = spec.views.iter().map(|joined| View {
-            view: joined.view.as_ref().clone(),
+            definition: joined.view.as_ref().clone(),
             prefix: joined.prefix.clone(),
             keys: joined.keys.clone(),
             status: joined.status,
@@ -47,7 +47,7 @@ impl Message {
     pub(crate) fn spec(self, spine: &Schema, context: &TaskContext) -> Result<Spec> {
         let columns = spine.fields().len();
         let known_at = self.known_at.map(|bytes| literal(&bytes, context)).transpose()?;
-        let views = self.views.into_iter().map(|View { view, prefix, keys, status, witness }| {
+        let views = self.views.into_iter().map(|View { definition: view, prefix, keys, status, witness }| {
             if view.version != VERSION {
                 return plan_err!(
                     "the feature view `{}` is of version {} and this build reads version {VERSION}; run one build \

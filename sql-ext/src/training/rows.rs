@@ -71,7 +71,7 @@ impl Run {
     /// Reads all rows of a view's source, and indexes them if they fit.
     pub(super) async fn gather(&self, joined: &Joined, source: Arc<dyn ExecutionPlan>) -> Result<Rows> {
         let memory = self.memory(joined);
-        let mut stream = read(&joined.view, source, &self.context)?;
+        let mut stream = read(&joined.view, &source, &self.context)?;
         let mut held: Vec<RecordBatch> = Vec::new();
         while let Some(batch) = stream.try_next().await? {
             if memory.try_grow(BUILD * row_bytes(&batch)).is_ok() {
@@ -161,7 +161,7 @@ pub(super) fn compared(key: &DataType) -> Result<DataType> {
 /// The rows of a view from all partitions of its source at once, in any order, without those that have no key.
 fn read(
     view: &Arc<FeatureView>,
-    source: Arc<dyn ExecutionPlan>,
+    source: &Arc<dyn ExecutionPlan>,
     context: &Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream> {
     let partitions = source.output_partitioning().partition_count();
@@ -260,12 +260,12 @@ impl Dealer {
             let first = keys.row(*first as usize);
             let same = rows.iter().all(|row| keys.row(*row as usize) == first);
             let first = first.owned();
-            self.append(part, &take_record_batch(batch, &UInt32Array::from(rows))?, Some(first), same)?;
+            self.append(part, &take_record_batch(batch, &UInt32Array::from(rows))?, Some(&first), same)?;
         }
         Ok(())
     }
 
-    fn append(&mut self, part: usize, batch: &RecordBatch, first: Option<OwnedRow>, same: bool) -> Result<()> {
+    fn append(&mut self, part: usize, batch: &RecordBatch, first: Option<&OwnedRow>, same: bool) -> Result<()> {
         let Some(slot) = self.parts.get_mut(part) else { return internal_err!("there is no file {part}") };
         let open = match slot {
             Some(open) => open,
@@ -273,11 +273,11 @@ impl Dealer {
                 writer: Writer::create(&self.files)?,
                 rows: 0,
                 bytes: 0,
-                first: first.clone(),
+                first: first.cloned(),
                 one_entity: true,
             }),
         };
-        open.one_entity &= same && open.first == first;
+        open.one_entity &= same && open.first.as_ref() == first;
         open.rows += batch.num_rows();
         open.bytes += row_bytes(batch);
         open.writer.push(batch)

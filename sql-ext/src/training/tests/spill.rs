@@ -40,7 +40,7 @@ fn runtime(pool: Arc<dyn MemoryPool>) -> Arc<RuntimeEnv> {
 fn spilled(plan: &Arc<dyn ExecutionPlan>) -> [usize; 3] {
     if plan.name() == "TrainingSetExec" {
         let metrics = plan.metrics().expect("metrics");
-        return [metrics.spill_count(), metrics.spilled_bytes(), metrics.spilled_rows()].map(|m| m.unwrap_or_default());
+        return [metrics.spill_count(), metrics.spilled_bytes(), metrics.spilled_rows()].map(Option::unwrap_or_default);
     }
     plan.children().into_iter().map(spilled).find(|counts| counts[0] > 0).unwrap_or_default()
 }
