@@ -1,8 +1,9 @@
 //! Settles which columns of an as-of join are read and given out.
 //!
 //! A right side that has its tie columns anyway is not read a second time for them.
-//! The join gives out left and right columns, keys and times among them. An aggregate, or another as-of join whose left
-//! side it is, often needs few of them; a projection in between lets the operator leave the others out.
+//!
+//! The join gives out left and right columns, keys and times among them. An aggregate often needs few of them; a
+//! projection in between lets the operator leave the others out.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -40,13 +41,15 @@ impl OptimizerRule for NarrowAsOfJoin {
         if join(&aggregate.input).is_none() {
             return Ok(Transformed::no(plan));
         }
-        let asked: HashSet<Column> = plan
-            .expressions()
-            .iter()
-            .flat_map(|expr| expr.column_refs().into_iter().cloned().collect::<Vec<_>>())
-            .collect();
-        let Some(input) = narrowed(&aggregate.input, &asked)? else { return Ok(Transformed::no(plan)) };
         let expressions = plan.expressions();
+        let asked: HashSet<&Column> = expressions.iter().flat_map(Expr::column_refs).collect();
+        let columns = aggregate.input.schema().columns();
+        let kept: Vec<Expr> =
+            columns.iter().filter(|column| asked.contains(column)).cloned().map(Expr::Column).collect();
+        if kept.is_empty() || kept.len() == columns.len() {
+            return Ok(Transformed::no(plan));
+        }
+        let input = LogicalPlanBuilder::from(aggregate.input.as_ref().clone()).project(kept)?.build()?;
         Ok(Transformed::yes(plan.with_new_exprs(expressions, vec![input])?))
     }
 }
@@ -54,29 +57,4 @@ impl OptimizerRule for NarrowAsOfJoin {
 fn join(plan: &LogicalPlan) -> Option<&AsOfJoin> {
     let LogicalPlan::Extension(extension) = plan else { return None };
     extension.node.as_any().downcast_ref::<AsOfJoin>()
-}
-
-/// The join with only the columns asked for, and its left side likewise; `None` where nothing can be left out.
-fn narrowed(plan: &LogicalPlan, asked: &HashSet<Column>) -> Result<Option<LogicalPlan>> {
-    let Some(node) = join(plan) else { return Ok(None) };
-    let mut of_left: HashSet<Column> = node
-        .rule
-        .on
-        .iter()
-        .map(|(left, _)| left)
-        .chain([&node.rule.time.0])
-        .flat_map(|left| left.column_refs().into_iter().cloned().collect::<Vec<_>>())
-        .collect();
-    of_left.extend(asked.iter().filter(|column| node.left.schema().has_column(column)).cloned());
-    let left = narrowed(&node.left, &of_left)?;
-    let plan = match &left {
-        None => plan.clone(),
-        Some(left) => LogicalPlan::Extension(Extension { node: Arc::new(node.with_left(left.clone())?) }),
-    };
-    let columns = plan.schema().columns();
-    let kept: Vec<Expr> = columns.iter().filter(|column| asked.contains(*column)).cloned().map(Expr::Column).collect();
-    if kept.is_empty() || kept.len() == columns.len() {
-        return Ok(left.map(|_| plan));
-    }
-    Ok(Some(LogicalPlanBuilder::from(plan).project(kept)?.build()?))
 }

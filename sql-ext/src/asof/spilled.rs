@@ -63,15 +63,15 @@ impl Part {
         Ok(Self { batches, memory, rest: None })
     }
 
-    /// All rows; what memory a batch has is given back as it leaves.
-    fn into_stream(self, schema: &SchemaRef) -> SendableRecordBatchStream {
+    /// All rows. What was kept goes to disk first: the sort that reads them needs the memory.
+    fn into_stream(self, files: &SpillManager) -> Result<SendableRecordBatchStream> {
         let Self { batches, memory, rest } = self;
-        let kept = futures::stream::iter(batches).map(move |batch| {
-            memory.shrink(bytes(&batch)?.min(memory.size()));
-            Ok(batch)
-        });
-        let rest = rest.map_or_else(|| futures::stream::empty().left_stream(), StreamExt::right_stream);
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), kept.chain(rest)))
+        let kept = files.spill_record_batch_and_finish(&batches, "the start of the right side of an as-of join")?;
+        drop(batches);
+        memory.free();
+        let streams = [kept.map(|file| files.read_spill_as_stream(file, None)).transpose()?, rest];
+        let all = futures::stream::iter(streams.into_iter().flatten()).flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(files.schema()), all)))
     }
 }
 
@@ -143,11 +143,12 @@ impl Sorted {
         let kept: Vec<usize> = output.iter().copied().chain([width, width + 1]).collect();
 
         let format = Arc::new(key_format(side, schema)?);
+        let kept_files = SpillManager::new(context.runtime_env(), metrics.clone(), Arc::clone(schema));
         let mut sources: Vec<Arc<dyn PartitionStream>> = Vec::new();
         for part in parts {
             let (rule, axis, format, wide_schema) =
                 (Arc::clone(rule), axis.clone(), Arc::clone(&format), Arc::clone(&wide));
-            let stream = part.into_stream(schema).map(move |batch| {
+            let stream = part.into_stream(&kept_files)?.map(move |batch| {
                 let batch = batch?;
                 let (side, _) = rule.full();
                 let time = side.time(&batch)?;
