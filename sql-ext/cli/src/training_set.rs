@@ -92,7 +92,7 @@ fn build(args: &Build) -> Result<(), Failure> {
     })?;
     match args.format {
         Format::Json => {
-            println!("{}", serde_json::to_string_pretty(&written.manifest).context("the manifest as JSON")?)
+            println!("{}", serde_json::to_string_pretty(&written.manifest).context("the manifest as JSON")?);
         }
         Format::Text => print!("{}", summary(&args.output, &written.location, &written.manifest)),
     }
@@ -114,7 +114,8 @@ fn summary(file: &str, location: &str, manifest: &Manifest) -> String {
         lines.push(("known at", manifest.known_at.join(", ")));
     }
     lines.push(("sources", names(manifest.sources.iter().map(|source| source.location.as_str()).collect())));
-    lines.into_iter().map(|(name, value)| format!("{name:<12}  {value}\n")).collect()
+    let lines: Vec<String> = lines.into_iter().map(|(name, value)| format!("{name:<12}  {value}\n")).collect();
+    lines.concat()
 }
 
 fn verify(args: &Verify) -> Result<(), Failure> {
