@@ -31,12 +31,13 @@ enum Format {
 }
 
 #[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("statements").required(true)))]
 pub(crate) struct Build {
     /// File whose last statement is the query; those before it run first
-    #[arg(value_name = "FILE", required_unless_present = "command", conflicts_with = "command")]
+    #[arg(value_name = "FILE", group = "statements")]
     file: Option<PathBuf>,
     /// The statements themselves
-    #[arg(short = 'c', long, value_name = "SQL")]
+    #[arg(short = 'c', long, value_name = "SQL", allow_hyphen_values = true, group = "statements")]
     command: Option<String>,
     /// The Parquet file to write
     #[arg(short = 'o', long, value_name = "FILE")]

@@ -25,7 +25,7 @@ use execute::Ran;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run these statements (may be given several times)
-    #[arg(short = 'c', long = "command", value_name = "SQL", conflicts_with = "file")]
+    #[arg(short = 'c', long = "command", value_name = "SQL", conflicts_with = "file", allow_hyphen_values = true)]
     command: Vec<String>,
     /// Run the statements of a file; `-` is stdin (may be given several times)
     #[arg(short = 'f', long = "file", value_name = "FILE")]
