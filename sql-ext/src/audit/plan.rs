@@ -3,20 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Word};
-use skewless_catalog::suggest::did_you_mean;
-use skewless_udf::view::{FeatureView, compatible_keys, is_time, time_name, times_compatible};
+use skewless_udf::view::{FeatureView, is_time};
 
 use super::compare::common;
 use super::node::{Audited, LeakageAudit, Spec};
 use crate::context::Shared;
 use crate::relation::{Arguments, Parameter, Relation};
-use crate::training::{Chosen, choose};
+use crate::training::{Chosen, Columns, check_time, choose, entity_keys, instant};
 
 /// The FROM-functions of this module.
 pub(crate) static RELATIONS: &[Relation] = &[Relation {
@@ -41,14 +40,14 @@ const EXAMPLES: usize = 5;
 fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared: &Shared) -> Result<LogicalPlan> {
     let data = arguments.relation("data", context)?;
     let fields: Vec<FieldRef> = data.schema().fields().iter().map(Arc::clone).collect();
-    let table = Table { fields: &fields };
+    let table = Columns { name: "table", argument: "`data`", fields: &fields };
     let (time, time_type) = table.time(&arguments.string("timestamp")?, "the as-of time")?;
     let references = arguments.strings("features")?;
     if references.is_empty() {
         return plan_err!("ml_check_leakage: `features` is empty; name a feature view, ['view'] or ['view:feature']");
     }
     let mut mapping = mapping(&arguments.optional_strings("columns")?.unwrap_or_default())?;
-    let known_at = arguments.scalar("known_at", context)?.map(instant).transpose()?;
+    let known_at = arguments.scalar("known_at", context)?.map(|at| instant("ml_check_leakage", at)).transpose()?;
     let label = arguments.optional_string("label")?.map(|name| table.find(&name, "the label")).transpose()?;
     let label_time = arguments.optional_string("label_time")?;
     if label.is_none() && label_time.is_some() {
@@ -144,32 +143,7 @@ pub(super) fn example_fields() -> Fields {
         .collect()
 }
 
-/// The columns of the table.
-struct Table<'a> {
-    fields: &'a [FieldRef],
-}
-
-impl Table<'_> {
-    fn find(&self, name: &str, what: &str) -> Result<usize> {
-        let mut found = self.fields.iter().enumerate().filter(|(_, field)| field.name() == name);
-        match (found.next(), found.next()) {
-            (Some((index, _)), None) => Ok(index),
-            (Some(_), Some(_)) => plan_err!("the table has two columns named `{name}`; name them apart"),
-            (None, _) => {
-                let names: Vec<&str> = self.fields.iter().map(|field| field.name().as_str()).collect();
-                plan_err!(
-                    "the table has no column `{name}`, {what}{}; it has {}",
-                    did_you_mean(name, names.iter().copied()),
-                    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-                )
-            }
-        }
-    }
-
-    fn data_type(&self, index: usize) -> &DataType {
-        self.fields.get(index).map_or(&DataType::Null, |field| field.data_type())
-    }
-
+impl Columns<'_> {
     fn time(&self, name: &str, what: &str) -> Result<(usize, DataType)> {
         let index = self.find(name, what)?;
         let data_type = self.data_type(index);
@@ -241,7 +215,7 @@ impl Mapping {
 }
 
 fn feature_column(
-    table: &Table<'_>,
+    table: &Columns<'_>,
     view: &FeatureView,
     prefix: &str,
     feature: &Field,
@@ -268,69 +242,6 @@ fn feature_column(
         );
     }
     Ok(index)
-}
-
-fn entity_keys(view: &FeatureView, given: &[(String, String)], table: &Table<'_>) -> Result<Vec<usize>> {
-    let entity = view.entity_fields();
-    for (key, _) in given {
-        if !entity.iter().any(|field| field.name() == key) {
-            return plan_err!(
-                "the feature view `{}` has no key `{key}`{}",
-                view.name,
-                did_you_mean(key, entity.iter().map(|field| field.name().as_str()))
-            );
-        }
-    }
-    let keys = entity.iter().map(|field| {
-        let key = field.name();
-        let column = given.iter().find(|(k, _)| k == key).map_or(key, |(_, column)| column);
-        let what = format!("the key `{key}` of the feature view `{}`", view.name);
-        let index = table.find(column, &what).map_err(|error| {
-            if column != key {
-                return error;
-            }
-            plan_datafusion_err!(
-                "{}; where the table calls it otherwise, write '{}({key} => column)'",
-                error.strip_backtrace().trim_start_matches("Error during planning: "),
-                view.name
-            )
-        })?;
-        let found = table.data_type(index);
-        if !compatible_keys(found, field.data_type()) {
-            return plan_err!(
-                "the table's column `{column}` of type {found} cannot equal {what} of type {}; cast it in `data`",
-                field.data_type()
-            );
-        }
-        Ok(index)
-    });
-    keys.collect()
-}
-
-fn check_time(view: &FeatureView, what: &str, name: &str, time: &DataType) -> Result<()> {
-    match view.timestamp_field() {
-        Some(event) if !times_compatible(time, event.data_type()) => plan_err!(
-            "{what} `{name}` is {} ({time}) and the time `{}` of the feature view `{}` is {} ({}); cast one to the other",
-            time_name(time),
-            event.name(),
-            view.name,
-            time_name(event.data_type()),
-            event.data_type()
-        ),
-        _ => Ok(()),
-    }
-}
-
-/// A text is read as an instant.
-fn instant(value: ScalarValue) -> Result<ScalarValue> {
-    if value.data_type().is_string() {
-        return value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)).map_err(|_| {
-            plan_datafusion_err!(
-                "ml_check_leakage: argument `known_at` takes a time, TIMESTAMP '2024-05-01 12:00:00', not {value}"
-            )
-        });
-    }
-    Ok(value)
 }
 
 fn examples(value: Option<ScalarValue>) -> Result<usize> {

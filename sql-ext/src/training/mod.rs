@@ -31,7 +31,7 @@ pub(crate) use exec::{TrainingSetExec, on_worker, serial_plan};
 pub(crate) use inspect::{Used, used};
 pub(crate) use message::Message;
 pub(crate) use node::TrainingSet;
-pub(crate) use plan::{Chosen, RELATIONS, choose};
+pub(crate) use plan::{Chosen, Columns, RELATIONS, check_time, choose, entity_keys, instant};
 pub(crate) use reference::Reference;
 pub(crate) use sequential::{Sequential, sequential};
 

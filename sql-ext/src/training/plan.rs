@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
-use datafusion::common::{DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err};
+use datafusion::common::{Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use skewless_catalog::suggest::did_you_mean;
@@ -36,10 +36,10 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
     let references = arguments.strings("features")?;
     let status = arguments.boolean("status", false)?;
     let witness = arguments.boolean("witness", false)?;
-    let known_at = arguments.scalar("known_at", context)?.map(instant).transpose()?;
+    let known_at = arguments.scalar("known_at", context)?.map(|at| instant("ml_training_set", at)).transpose()?;
 
     let columns: Vec<FieldRef> = spine.schema().fields().iter().map(Arc::clone).collect();
-    let spine_columns = Spine { columns: &columns };
+    let spine_columns = Columns { name: "spine", argument: "the spine", fields: &columns };
     let time = spine_columns.find(&timestamp, "the as-of time")?;
     let time_type = columns.get(time).map_or(&DataType::Null, |field| field.data_type());
     if !is_time(time_type) {
@@ -82,7 +82,7 @@ fn plan(arguments: &Arguments, context: &mut dyn RelationPlannerContext, shared:
             }
             let features = spec.views.iter().flat_map(Joined::feature_fields);
             let known: Vec<FieldRef> = columns.iter().map(Arc::clone).chain(features).collect();
-            let known = Spine { columns: &known };
+            let known = Columns { name: "spine", argument: "the spine", fields: &known };
             for input in joined.view.input_fields() {
                 known.find(input.name(), &format!("an input of the feature view `{}`", definition.name))?;
             }
@@ -137,21 +137,31 @@ pub(crate) fn choose(references: &[String], shared: &Shared) -> Result<Vec<Chose
     Ok(chosen)
 }
 
-/// The columns before a view: those of the spine, and for a view on demand the features of the views before it.
-struct Spine<'a> {
-    columns: &'a [FieldRef],
+/// The columns that views are joined to: those of a spine or of a table that is audited, and for a view on demand the
+/// features of the views before it.
+pub(crate) struct Columns<'a> {
+    /// What messages call the relation.
+    pub(crate) name: &'static str,
+    /// The argument that it is.
+    pub(crate) argument: &'static str,
+    pub(crate) fields: &'a [FieldRef],
 }
 
-impl Spine<'_> {
-    fn find(&self, name: &str, what: &str) -> Result<usize> {
-        let mut found = self.columns.iter().enumerate().filter(|(_, field)| field.name() == name);
+impl Columns<'_> {
+    pub(crate) fn data_type(&self, index: usize) -> &DataType {
+        self.fields.get(index).map_or(&DataType::Null, |field| field.data_type())
+    }
+
+    pub(crate) fn find(&self, name: &str, what: &str) -> Result<usize> {
+        let relation = self.name;
+        let mut found = self.fields.iter().enumerate().filter(|(_, field)| field.name() == name);
         match (found.next(), found.next()) {
             (Some((index, _)), None) => Ok(index),
-            (Some(_), Some(_)) => plan_err!("the spine has two columns named `{name}`; name them apart"),
+            (Some(_), Some(_)) => plan_err!("the {relation} has two columns named `{name}`; name them apart"),
             (None, _) => {
-                let names: Vec<&str> = self.columns.iter().map(|field| field.name().as_str()).collect();
+                let names: Vec<&str> = self.fields.iter().map(|field| field.name().as_str()).collect();
                 plan_err!(
-                    "the spine has no column `{name}`, {what}{}; it has {}",
+                    "the {relation} has no column `{name}`, {what}{}; it has {}",
                     did_you_mean(name, names.iter().copied()),
                     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
                 )
@@ -160,7 +170,9 @@ impl Spine<'_> {
     }
 }
 
-fn entity_keys(view: &FeatureView, given: &[(String, String)], spine: &Spine<'_>) -> Result<Vec<usize>> {
+/// The columns that are the keys of a view, by the names of those or as `given` says.
+pub(crate) fn entity_keys(view: &FeatureView, given: &[(String, String)], columns: &Columns<'_>) -> Result<Vec<usize>> {
+    let Columns { name: relation, argument, .. } = columns;
     let entity = view.entity_fields();
     for (key, _) in given {
         if !entity.iter().any(|field| field.name() == key) {
@@ -171,50 +183,48 @@ fn entity_keys(view: &FeatureView, given: &[(String, String)], spine: &Spine<'_>
             );
         }
     }
-    entity
-        .iter()
-        .map(|field| {
-            let key = field.name();
-            let column = given.iter().find(|(k, _)| k == key).map_or(key, |(_, column)| column);
-            let index = spine.find(column, &format!("the key `{key}` of the feature view `{}`", view.name)).map_err(
-                |error| {
-                    if column != key {
-                        return error;
-                    }
-                    DataFusionError::Plan(format!(
-                        "{}; where the spine calls it otherwise, write '{}({key} => column)'",
-                        error.strip_backtrace().trim_start_matches("Error during planning: "),
-                        view.name
-                    ))
-                },
-            )?;
-            let found = spine.columns.get(index).map_or(&DataType::Null, |field| field.data_type());
-            if !compatible_keys(found, field.data_type()) {
-                return plan_err!(
-                    "the spine's column `{column}` of type {found} cannot equal the key `{key}` of type {} of the \
-                     feature view `{}`; cast it in the spine",
-                    field.data_type(),
-                    view.name
-                );
+    let keys = entity.iter().map(|field| {
+        let key = field.name();
+        let column = given.iter().find(|(k, _)| k == key).map_or(key, |(_, column)| column);
+        let what = format!("the key `{key}` of the feature view `{}`", view.name);
+        let index = columns.find(column, &what).map_err(|error| {
+            if column != key {
+                return error;
             }
-            Ok(index)
-        })
-        .collect()
+            plan_datafusion_err!(
+                "{}; where the {relation} calls it otherwise, write '{}({key} => column)'",
+                error.strip_backtrace().trim_start_matches("Error during planning: "),
+                view.name
+            )
+        })?;
+        let found = columns.data_type(index);
+        if !compatible_keys(found, field.data_type()) {
+            return plan_err!(
+                "the {relation}'s column `{column}` of type {found} cannot equal the key `{key}` of type {} of the \
+                 feature view `{}`; cast it in {argument}",
+                field.data_type(),
+                view.name
+            );
+        }
+        Ok(index)
+    });
+    keys.collect()
 }
 
-/// A text is read as an instant.
-fn instant(value: ScalarValue) -> Result<ScalarValue> {
+/// The argument `known_at` of a function; a text is read as an instant.
+pub(crate) fn instant(function: &str, value: ScalarValue) -> Result<ScalarValue> {
     if value.data_type().is_string() {
         return value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)).map_err(|_| {
             plan_datafusion_err!(
-                "ml_training_set: argument `known_at` takes a time, TIMESTAMP '2024-05-01 12:00:00', not {value}"
+                "{function}: argument `known_at` takes a time, TIMESTAMP '2024-05-01 12:00:00', not {value}"
             )
         });
     }
     Ok(value)
 }
 
-fn check_time(view: &FeatureView, what: &str, name: &str, time: &DataType) -> Result<()> {
+/// Refuses a time that does not compare with the event times of a view.
+pub(crate) fn check_time(view: &FeatureView, what: &str, name: &str, time: &DataType) -> Result<()> {
     match view.timestamp_field() {
         Some(event) if !times_compatible(time, event.data_type()) => plan_err!(
             "{what} `{name}` is {} ({time}) and the time `{}` of the feature view `{}` is {} ({}); cast one to \
