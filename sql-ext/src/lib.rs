@@ -10,6 +10,7 @@ pub mod codec;
 mod context;
 mod ddl;
 mod error;
+mod execution;
 mod front;
 mod label;
 pub mod manifest;

@@ -38,7 +38,7 @@ pub fn run(arguments: &[&str]) -> Result<(i32, String, String)> {
     Ok((output.status.code().unwrap_or(-1), text(output.stdout)?, text(output.stderr)?))
 }
 
-/// The flights project, materialized into a folder of its own and served by `skewless up`, until dropped.
+/// A project, materialized into a folder of its own and served by `skewless up`, until dropped.
 #[derive(Debug)]
 pub struct Served {
     child: Child,
@@ -48,12 +48,17 @@ pub struct Served {
 }
 
 impl Served {
-    /// Materializes and serves; fails with what the process said when it does not answer within a minute.
+    /// Materializes and serves the flights project.
     pub fn start() -> Result<Self> {
+        Self::project(Path::new("tests/guide/flights"))
+    }
+
+    /// Materializes and serves; fails with what the process said when it does not answer within a minute.
+    pub fn project(project: &Path) -> Result<Self> {
         let state = tempfile::tempdir()?;
         let store = state.path().join("sqlite_key_value.db");
-        let (code, _, errors) =
-            run(&["materialize", "--project", "tests/guide/flights", "--store", &store.to_string_lossy()])?;
+        let (project, file) = (project.to_string_lossy(), store.to_string_lossy());
+        let (code, _, errors) = run(&["materialize", "--project", &project, "--store", &file])?;
         if code != 0 {
             bail!("skewless materialize failed: {errors}");
         }

@@ -43,6 +43,11 @@ impl Shell {
         self
     }
 
+    pub(crate) fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     /// Ends the program once it has run this long; for those that wait for a network that never answers.
     pub(crate) fn limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);

@@ -62,7 +62,14 @@ impl Workspace {
     /// The cargo that started us (or the one in PATH), on the shared build folder.
     pub(crate) fn cargo(&self) -> Shell {
         let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-        let shell = self.command(cargo).env("CARGO_TARGET_DIR", &self.target);
+        let mut shell = self.command(cargo).env("CARGO_TARGET_DIR", &self.target);
+        // `cargo xtask` describes xtask's own package to us. Build scripts that watch these variables (ring's) must not see
+        // it, or every build by hand and every build by xtask would compile all that depends on them anew.
+        for (name, _) in std::env::vars_os() {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                shell = shell.env_remove(name);
+            }
+        }
         if crate::shell::plain() { shell.env("CARGO_TERM_COLOR", "never") } else { shell }
     }
 

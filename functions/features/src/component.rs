@@ -24,6 +24,10 @@ impl KeyValue for Store {
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), String> {
         Self::set(self, key, value).await.map_err(|error| error.to_string())
     }
+
+    async fn delete(&self, key: &str) -> Result<(), String> {
+        Self::delete(self, key).await.map_err(|error| error.to_string())
+    }
 }
 
 #[http_service]

@@ -1,10 +1,10 @@
 //! `POST /get-online-features`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Schema};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ use skewless_udf::view::{FeatureTable, FeatureView, Kind, Lookup, Status, entity
 use crate::json::{column, instant, times, values};
 use crate::problem::{Problem, Result};
 use crate::server::Limits;
-use crate::store::{KeyValue, Views, plain, rows, shown};
+use crate::store::{KeyValue, Views, history, plain, shown};
 
 /// What Feast gives as the time of a value that has none; its client reads the field without looking at the status.
 const NO_TIME: &str = "1970-01-01T00:00:00Z";
@@ -239,10 +239,16 @@ impl<S: KeyValue> Asked<'_, S> {
             .map(|(key, field)| cast(key, field.data_type()))
             .collect::<std::result::Result<_, _>>()
             .map_err(|error| Problem::bad(plain(&error)))?;
-        let entities: HashSet<String> = (0..self.rows).filter_map(|row| entity_key(&own, row)).collect();
-        let mut batches = Vec::with_capacity(entities.len());
-        for entity in &entities {
-            batches.extend(rows(self.store, &view.name, entity).await?);
+        let mut asked: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for row in 0..self.rows {
+            if let Some(entity) = entity_key(&own, row) {
+                asked.entry(entity).or_default().push(row as u32);
+            }
+        }
+        let mut batches = Vec::with_capacity(asked.len());
+        for (entity, own) in asked {
+            let own = take(&times, &UInt32Array::from(own), None).map_err(|error| Problem::broken(plain(&error)))?;
+            batches.extend(history(self.store, &view, &entity, &own).await?);
         }
         let lookup = FeatureTable::new(Arc::clone(&view), batches)
             .and_then(|table| table.lookup(&keys, &times))

@@ -14,7 +14,7 @@ use skewless_udf::view::FeatureTable;
 use crate::json::column;
 use crate::problem::{Problem, Result};
 use crate::server::Limits;
-use crate::store::{KeyValue, Views, plain, rows, set_rows, shown};
+use crate::store::{KeyValue, Views, append, plain, shown};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,10 +97,7 @@ pub(crate) async fn push(store: &impl KeyValue, views: &Views, limits: &Limits, 
     let fresh: Vec<(String, RecordBatch)> = table.entities().map_err(|error| wrong(&error))?.collect();
     let recorded_rows: usize = fresh.iter().map(|(_, rows)| rows.num_rows()).sum();
     for (entity, batch) in &fresh {
-        let mut all = vec![batch.clone()];
-        all.extend(rows(store, &view.name, entity).await?);
-        let merged = FeatureTable::new(Arc::clone(&view), all).map_err(|error| wrong(&error))?;
-        set_rows(store, &view.name, entity, &merged.rows().map_err(|error| wrong(&error))?).await?;
+        append(store, &view, entity, batch).await?;
     }
     Ok(json!({
         "recorded": recorded_rows,

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use skewless_catalog::suggest::did_you_mean;
-use skewless_udf::view::{FeatureView, codec};
+use skewless_udf::view::FeatureView;
+use skewless_udf::view::chunk::{self, Change, Head};
 
 use crate::problem::{Problem, Result};
 
@@ -18,7 +19,13 @@ pub trait KeyValue {
 
     /// Sets a key.
     async fn set(&self, key: &str, value: &[u8]) -> std::result::Result<(), String>;
+
+    /// Removes a key; one that is not there is no error.
+    async fn delete(&self, key: &str) -> std::result::Result<(), String>;
 }
+
+/// How often an entity is read anew when it is being written.
+const ATTEMPTS: usize = 3;
 
 /// Views as they were last read, by name. The stored text is read for every request, which is cheap, and parsed and
 /// compiled again only when it has changed.
@@ -65,18 +72,79 @@ pub(crate) async fn names(store: &impl KeyValue) -> Result<Option<Vec<String>>> 
     Ok(Some(names))
 }
 
-/// The rows of one entity; `None` where there are none.
-pub(crate) async fn rows(store: &impl KeyValue, view: &str, entity: &str) -> Result<Option<RecordBatch>> {
-    let Some(bytes) = read(store, &rows_key(view, entity)).await? else { return Ok(None) };
-    let rows = codec::decode(&bytes)
-        .map_err(|error| Problem::broken(format!("feature view `{view}`, entity {entity}: {}", plain(&error))))?;
-    Ok(Some(rows))
+/// The rows of one entity that may decide a look-up at these times; none for an entity that there is not.
+pub(crate) async fn history(
+    store: &impl KeyValue,
+    view: &FeatureView,
+    entity: &str,
+    times: &ArrayRef,
+) -> Result<Vec<RecordBatch>> {
+    let key = rows_key(&view.name, entity);
+    let wrong = |error| unreadable(view, entity, &error);
+    // A push that replaces a chunk writes the new head before it removes the chunk.
+    'head: for _ in 0..ATTEMPTS {
+        let Some(bytes) = read(store, &key).await? else { return Ok(Vec::new()) };
+        let head = Head::decode(&bytes).map_err(wrong)?;
+        let mut batches = vec![head.rows().clone()];
+        for chunk in head.needed(view, &key, times).map_err(wrong)? {
+            let Some(bytes) = read(store, &chunk).await? else { continue 'head };
+            batches.push(chunk::decode(&bytes).map_err(wrong)?);
+        }
+        return Ok(batches);
+    }
+    Err(lost(view, entity))
 }
 
-/// Replaces the rows of one entity.
-pub(crate) async fn set_rows(store: &impl KeyValue, view: &str, entity: &str, rows: &RecordBatch) -> Result<()> {
-    let bytes = codec::encode(rows).map_err(|error| Problem::broken(plain(&error)))?;
-    store.set(&rows_key(view, entity), &bytes).await.map_err(|error| unavailable(&error))
+/// Adds rows to one entity.
+pub(crate) async fn append(
+    store: &impl KeyValue,
+    view: &Arc<FeatureView>,
+    entity: &str,
+    fresh: &RecordBatch,
+) -> Result<()> {
+    let key = rows_key(&view.name, entity);
+    let wrong = |error| unreadable(view, entity, &error);
+    let (set, delete) = match read(store, &key).await? {
+        None => (chunk::store(view, &key, fresh).map_err(wrong)?, Vec::new()),
+        Some(bytes) => {
+            let head = Head::decode(&bytes).map_err(wrong)?;
+            let mut chunks = Vec::new();
+            for placed in head.place(view, fresh).map_err(wrong)? {
+                let had = match placed.chunk(&key) {
+                    None => head.rows().clone(),
+                    Some(chunk) => match read(store, &chunk).await? {
+                        None => return Err(lost(view, entity)),
+                        Some(bytes) => chunk::decode(&bytes).map_err(wrong)?,
+                    },
+                };
+                chunks.push((placed, had));
+            }
+            let Change { set, delete } = head.with(view, &key, chunks).map_err(wrong)?;
+            (set, delete)
+        }
+    };
+    for (key, value) in set {
+        store.set(&key, &value).await.map_err(|error| unavailable(&error))?;
+    }
+    for key in delete {
+        store.delete(&key).await.map_err(|error| unavailable(&error))?;
+    }
+    Ok(())
+}
+
+fn unreadable(view: &FeatureView, entity: &str, error: &impl ToString) -> Problem {
+    Problem::broken(format!("feature view `{}`, entity {entity}: {}", view.name, plain(error)))
+}
+
+fn lost(view: &FeatureView, entity: &str) -> Problem {
+    Problem::new(
+        503,
+        format!(
+            "feature view `{}`, entity {entity}: a part of its history is gone, perhaps replaced by another request just \
+             now; ask again, and if that does not help materialize the feature view again",
+            view.name
+        ),
+    )
 }
 
 fn rows_key(view: &str, entity: &str) -> String {

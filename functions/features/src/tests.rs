@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use serde_json::{Value, json};
 use skewless_udf::view::{
     ColumnType, Feature, FeatureTable, FeatureValue, FeatureView, Kind, OnDemand, OnDemandFeature, Push, Recorded,
-    Span, Window, codec,
+    Span, Window, chunk,
 };
 
 use crate::{KeyValue, Limits, Request, Response, Server};
@@ -27,6 +27,11 @@ impl KeyValue for Map {
 
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), String> {
         self.0.borrow_mut().insert(key.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), String> {
+        self.0.borrow_mut().remove(key);
         Ok(())
     }
 }
@@ -135,7 +140,7 @@ fn store() -> Map {
         keys.insert(format!("skewless/view/{}", view.name), view.to_json().unwrap().into_bytes());
     }
     for (entity, rows) in table().entities().unwrap() {
-        keys.insert(format!("skewless/rows/inbound/{entity}"), codec::encode(&rows).unwrap());
+        keys.extend(chunk::store(&Arc::new(inbound()), &format!("skewless/rows/inbound/{entity}"), &rows).unwrap());
     }
     drop(keys);
     map
@@ -256,7 +261,7 @@ fn a_view_without_a_key_needs_no_entities() {
     let (entity, rows) = table.entities().unwrap().next().unwrap();
     let mut keys = store.0.borrow_mut();
     keys.insert("skewless/view/all".to_owned(), view.to_json().unwrap().into_bytes());
-    keys.insert(format!("skewless/rows/all/{entity}"), codec::encode(&rows).unwrap());
+    keys.extend(chunk::store(&Arc::new(view), &format!("skewless/rows/all/{entity}"), &rows).unwrap());
     drop(keys);
     let ask = |entities: Value, as_of: Value| {
         let body = json!({"features": ["all:flights"], "entities": entities, "as_of": as_of});
@@ -418,4 +423,66 @@ fn integers_keep_all_their_digits() {
     assert_eq!(Value::Array(values.clone()).to_string(), "[-9223372036854775808,9007199254740993]");
     let back = crate::json::column("x", &values, &DataType::Int64).unwrap();
     assert_eq!(&back, &array);
+}
+
+#[test]
+fn a_long_history_pushed_in_any_order_answers_as_one_stored_at_once() {
+    let hour = |hour: i64| {
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![START + hour * HOUR]));
+        crate::json::instant(&times, 0).unwrap()
+    };
+    // 3,000 flights of N1, every 7 hours; each lands 5 hours later, some never.
+    let flights: Vec<i64> = (0..3_000).map(|i| i * 1_103 % 3_000).collect();
+    let store = store();
+    for part in flights.chunks(700) {
+        let df = json!({
+            "tail": vec!["N3"; part.len()],
+            "departed": part.iter().map(|i| hour(i * 7)).collect::<Vec<_>>(),
+            "landed": part.iter().map(|i| (i % 11 > 0).then(|| hour(i * 7 + 5))).collect::<Vec<_>>(),
+            "arr_delay": part.iter().map(|i| i % 97).collect::<Vec<_>>(),
+        });
+        let (status, answer) = post(&store, "/push", &json!({"push_source_name": "inbound", "df": df}));
+        assert_eq!((status, &answer["recorded"]), (200, &json!(part.len())), "{answer}");
+    }
+    let chunks = store.0.borrow().keys().filter(|key| key.contains("[\"N3\"]#")).count();
+    assert!((2..6).contains(&chunks), "{chunks}");
+
+    let mut sorted = flights.clone();
+    sorted.sort_unstable();
+    let times = |hours: Vec<Option<i64>>| -> ArrayRef {
+        let times = hours.into_iter().map(|hour| hour.map(|hour| START + hour * HOUR));
+        Arc::new(times.collect::<TimestampMicrosecondArray>())
+    };
+    let rows = RecordBatch::try_new(
+        inbound().rows_schema(),
+        vec![
+            Arc::new(StringArray::from(vec!["N3"; sorted.len()])),
+            times(sorted.iter().map(|i| Some(i * 7)).collect()),
+            times(sorted.iter().map(|i| (i % 11 > 0).then_some(i * 7 + 5)).collect()),
+            Arc::new(sorted.iter().map(|i| Some((i % 97) as f64 / 60.0)).collect::<Float64Array>()),
+        ],
+    );
+    let whole = FeatureTable::new(Arc::new(inbound()), vec![rows.unwrap()]).unwrap();
+    let asked: Vec<i64> = (-3..21_100).step_by(5).collect();
+    let keys: ArrayRef = Arc::new(StringArray::from(vec!["N3"; asked.len()]));
+    let expected = whole.lookup(&[keys], &times(asked.iter().map(|hour| Some(*hour)).collect())).unwrap();
+    let body = json!({
+        "features": ["inbound"],
+        "entities": {"tailnum": vec!["N3"; asked.len()]},
+        "as_of": asked.iter().map(|at| hour(*at)).collect::<Vec<_>>(),
+    });
+    let (_, answer) = post(&store, "/get-online-features", &body);
+    for (feature, column) in expected.values.iter().enumerate() {
+        assert_eq!(answer["results"][feature + 1]["values"], Value::Array(crate::json::values(column).unwrap()));
+    }
+    let status: Vec<&str> = expected.status.iter().map(|status| status.as_str()).collect();
+    assert_eq!(answer["skewless"]["views"]["inbound"]["status"], json!(status));
+    // The same instants one by one: each request reads few chunks and sees the same.
+    for row in (0..asked.len()).step_by(97) {
+        let body = json!({"features": ["inbound"], "entities": {"tailnum": ["N3"]}, "as_of": hour(asked[row])});
+        let (_, one) = post(&store, "/get-online-features", &body);
+        for feature in 1..=expected.values.len() {
+            assert_eq!(one["results"][feature]["values"][0], answer["results"][feature]["values"][row]);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use skewless_features::{KeyValue, Request, Server};
 use skewless_host::{Options, key_value::Store, up};
 use skewless_udf::view::{
     ColumnType, Feature, FeatureTable, FeatureValue, FeatureView, Kind, OnDemand, OnDemandFeature, Push, Recorded,
-    Span, Window, codec,
+    Span, Window, chunk,
 };
 
 const TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -30,6 +30,11 @@ impl KeyValue for Map {
 
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), String> {
         self.0.borrow_mut().insert(key.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), String> {
+        self.0.borrow_mut().remove(key);
         Ok(())
     }
 }
@@ -133,7 +138,8 @@ fn entries() -> BTreeMap<String, Vec<u8>> {
         entries.insert(format!("skewless/view/{}", view.name), view.to_json().unwrap().into_bytes());
     }
     for (entity, rows) in table().entities().unwrap() {
-        entries.insert(format!("skewless/rows/delays/{entity}"), codec::encode(&rows).unwrap());
+        let key = format!("skewless/rows/delays/{entity}");
+        entries.extend(chunk::store(table().view(), &key, &rows).unwrap());
     }
     entries
 }

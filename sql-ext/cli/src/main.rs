@@ -18,6 +18,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+/// Columns are large and short-lived; the system's allocator gives their pages back and faults them in anew each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One definition of every feature, model and drift statistic: in SQL, over HTTP and in the browser.
 #[derive(Parser)]
 #[command(name = "skewless", version, propagate_version = true)]

@@ -4,18 +4,21 @@
 //! side by side and come out in their order, so neither a hot key nor the lack of keys leaves a core idle. A right side
 //! that the memory pool has no room for is sorted on disk instead, see [`super::spilled`].
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use datafusion::common::runtime::{JoinSet, SpawnedTask};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::runtime::JoinSet;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_expr::equivalence::ProjectionMapping;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{Distribution, EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::metrics::{
@@ -29,10 +32,15 @@ use datafusion::physical_plan::{
 };
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use tokio::sync::Semaphore;
 
 use super::index::{Built, Index};
-use super::rule::Rule;
+use super::rule::{Rule, Side};
 use super::spilled::{Part, Sorted};
+use crate::execution::on_worker;
+
+/// Left batches that one task joins.
+const BATCHES: usize = 4;
 
 type Gathered = Shared<BoxFuture<'static, Result<Arc<Right>, Arc<DataFusionError>>>>;
 
@@ -57,6 +65,8 @@ pub(crate) struct AsOfJoinExec {
     metrics: ExecutionPlanMetricsSet,
     /// The right side, gathered by the first partition that needs it for all of them.
     gathered: Mutex<Option<Gathered>>,
+    /// A permit for each core, which the partitions share.
+    cores: OnceLock<Arc<Semaphore>>,
 }
 
 impl fmt::Debug for AsOfJoinExec {
@@ -106,7 +116,46 @@ impl AsOfJoinExec {
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
             gathered: Mutex::new(None),
+            cores: OnceLock::new(),
         })
+    }
+
+    /// Where the left side is an as-of join too: one without the columns that neither this join nor `columns` of what
+    /// it gives out need, and which columns remain.
+    fn narrowed_left(&self, columns: &[usize]) -> Result<Option<(Arc<dyn ExecutionPlan>, Vec<usize>)>> {
+        let Some(left) = self.left.downcast_ref::<Self>() else { return Ok(None) };
+        let width = self.left.schema().fields().len();
+        let mut used: BTreeSet<usize> = columns.iter().copied().filter(|column| *column < width).collect();
+        for expr in self.rule.left.keys.iter().chain([&self.rule.left.time]) {
+            used.extend(collect_columns(expr).iter().map(Column::index));
+        }
+        if used.len() == width {
+            return Ok(None);
+        }
+        let of_left = |column: &usize| match &left.projection {
+            None => Some(*column),
+            Some(projection) => projection.get(*column).copied(),
+        };
+        let narrowed = left.with_projection(Some(used.iter().filter_map(of_left).collect()))?;
+        Ok(Some((Arc::new(narrowed), used.into_iter().collect())))
+    }
+
+    /// The right sides of this join and of those that its left side is made of, gathered at once: all are needed before
+    /// the first row comes out.
+    async fn gather_chain(chain: Vec<Gathered>) -> Result<Arc<Right>> {
+        let gathered = futures::future::join_all(chain).await.into_iter().next();
+        let own = gathered.ok_or_else(|| internal_datafusion_err!("an as-of join has a right side"))?;
+        own.map_err(DataFusionError::Shared)
+    }
+
+    fn chain(&self, context: &Arc<TaskContext>) -> Vec<Gathered> {
+        let mut chain = vec![self.gather(context)];
+        let mut left = &self.left;
+        while let Some(join) = left.downcast_ref::<Self>() {
+            chain.push(join.gather(context));
+            left = &join.left;
+        }
+        chain
     }
 
     fn gather(&self, context: &Arc<TaskContext>) -> Gathered {
@@ -213,21 +262,33 @@ impl Gathering {
     }
 }
 
-/// Runs work that would hold an async worker for long.
-async fn on_worker<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    SpawnedTask::spawn_blocking(work).join_unwind().await.map_err(|error| DataFusionError::External(error.into()))?
-}
-
 impl EmbeddedProjection for AsOfJoinExec {
     fn with_projection(&self, projection: Option<Vec<usize>>) -> Result<Self> {
-        Self::try_new(
-            Arc::clone(&self.left),
-            Arc::clone(&self.right),
-            self.wide.clone(),
-            self.rule.as_ref().clone(),
-            Arc::clone(&self.joined),
-            projection,
-        )
+        let columns = projection.unwrap_or_else(|| (0..self.joined.fields().len()).collect());
+        let (right, wide, rule) = (Arc::clone(&self.right), self.wide.clone(), self.rule.as_ref().clone());
+        let Some((left, used)) = self.narrowed_left(&columns)? else {
+            return Self::try_new(Arc::clone(&self.left), right, wide, rule, Arc::clone(&self.joined), Some(columns));
+        };
+        let width = self.left.schema().fields().len();
+        let place = |column: usize| match column.checked_sub(width) {
+            None => used.binary_search(&column).map_err(|_| internal_datafusion_err!("an as-of join lost a column")),
+            Some(of_right) => Ok(used.len() + of_right),
+        };
+        let over = |expr: Arc<dyn PhysicalExpr>| {
+            let moved = expr.transform(|expr| match expr.downcast_ref::<Column>() {
+                None => Ok(Transformed::no(expr)),
+                Some(column) => Ok(Transformed::yes(Arc::new(Column::new(column.name(), place(column.index())?)) as _)),
+            });
+            moved.data()
+        };
+        let side = Side {
+            keys: rule.left.keys.iter().map(|key| over(Arc::clone(key))).collect::<Result<_>>()?,
+            time: over(Arc::clone(&rule.left.time))?,
+        };
+        let all: Vec<usize> = used.iter().copied().chain(width..self.joined.fields().len()).collect();
+        let joined = Arc::new(self.joined.project(&all)?);
+        let columns = columns.into_iter().map(place).collect::<Result<_>>()?;
+        Self::try_new(left, right, wide, Rule { left: side, ..rule }, joined, Some(columns))
     }
 }
 
@@ -302,9 +363,8 @@ impl ExecutionPlan for AsOfJoinExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let gathered = self.gather(&context);
+        let gathered = Self::gather_chain(self.chain(&context));
         let left = self.left.execute(partition, Arc::clone(&context))?;
-        let partitions = self.left.output_partitioning().partition_count().max(1);
         let output = Output {
             rule: Arc::clone(&self.rule),
             schema: self.schema(),
@@ -312,31 +372,44 @@ impl ExecutionPlan for AsOfJoinExec {
             columns: self.projection.clone().unwrap_or_else(|| (0..self.joined.fields().len()).collect()),
         };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let workers = context.session_config().target_partitions().div_ceil(partitions);
+        let workers = context.session_config().target_partitions().max(1);
+        let cores = Arc::clone(self.cores.get_or_init(|| Arc::new(Semaphore::new(workers))));
         let stream = async move {
-            let right = gathered.await.map_err(DataFusionError::Shared)?;
+            let right = gathered.await?;
             if let Right::Sorted(sorted) = right.as_ref() {
                 return sorted.join(left, output, &context);
             }
-            let join = move |batch: RecordBatch| {
+            let join = move |batches: Vec<RecordBatch>| {
                 let (right, output, metrics) = (Arc::clone(&right), output.clone(), metrics.clone());
                 move || {
                     let _timer = metrics.elapsed_compute().timer();
                     let Right::Indexed { index, .. } = right.as_ref() else {
                         return internal_err!("the right side of an as-of join changed");
                     };
-                    let joined = index.join(&batch, &output.rule)?;
-                    Ok(output.batch(&batch, joined)?.record_output(&metrics))
+                    let join = |batch: &RecordBatch| {
+                        let joined = index.join(batch, &output.rule)?;
+                        Ok(output.batch(batch, joined)?.record_output(&metrics))
+                    };
+                    batches.iter().map(join).collect::<Result<Vec<_>>>()
                 }
             };
             let schema = left.schema();
-            let joined: SendableRecordBatchStream = if workers > 1 {
-                // Batches are joined side by side and come out in order.
-                let joined = left.map_ok(move |batch| on_worker(join(batch))).try_buffered(workers);
-                Box::pin(RecordBatchStreamAdapter::new(schema, joined))
-            } else {
-                Box::pin(RecordBatchStreamAdapter::new(schema, left.map(move |batch| join(batch?)())))
-            };
+            // Batches are joined side by side and come out in order: all rows may be in one partition. Several at a time,
+            // since waking a thread takes as long as joining some thousand rows.
+            let joined = left
+                .ready_chunks(BATCHES)
+                .map(|batches| batches.into_iter().collect::<Result<Vec<_>>>())
+                .map_ok(move |batches| {
+                    let (cores, join) = (Arc::clone(&cores), join(batches));
+                    async move {
+                        let _core = cores.acquire().await.map_err(|error| exec_datafusion_err!("{error}"))?;
+                        on_worker(join).await
+                    }
+                })
+                .try_buffered(workers)
+                .map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok)))
+                .try_flatten();
+            let joined: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(schema, joined));
             Ok(joined)
         }
         .try_flatten_stream();

@@ -10,11 +10,12 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::{HashMap, Result, exec_datafusion_err, internal_err};
 use datafusion::physical_expr::PhysicalExpr;
-use skewless_udf::groups::{Groups, NO_GROUP, bucket};
+use skewless_udf::groups::{Groups, NO_GROUP};
 
 use super::instant::{Axis, Distance, Moments};
 use super::node::{Direction, Tolerance};
 use super::rule::{Rule, Side, one_zero};
+use super::timeline::Timeline;
 
 /// No row.
 const NONE: u32 = u32::MAX;
@@ -28,6 +29,8 @@ pub(super) struct Index {
     places: Vec<i64>,
     /// For each place the row that counts.
     rows: Vec<u32>,
+    /// Where the times of each group are expected; empty where the groups are too short for that to be worth it.
+    lines: Vec<Line>,
     /// The columns that the join gives out.
     columns: Vec<ArrayRef>,
 }
@@ -54,19 +57,12 @@ impl Index {
         let axis = Axis::of(&time)?;
         let places = axis.places(&time)?;
         let (groups, mut ids) = Groups::of(&keys, batch.num_rows())?;
-        if let Some(nulls) = time.logical_nulls().filter(|nulls| nulls.null_count() > 0) {
-            for (id, valid) in ids.iter_mut().zip(&nulls) {
-                if !valid {
-                    *id = NO_GROUP;
-                }
-            }
-        }
-        let (starts, rows) = bucket(&ids, groups.len());
+        forget(&mut ids, time.logical_nulls().as_ref());
+        let Timeline { starts, places, rows } = Timeline::of(&ids, places, groups.len(), threads);
         drop(ids);
-        let places = rows.iter().map(|row| places.get(*row as usize).copied().unwrap_or_default()).collect();
-        let mut index = Self { groups, axis, starts, places, rows, columns: Vec::new() };
-        index.sort(threads);
+        let mut index = Self { groups, axis, starts, places, rows, lines: Vec::new(), columns: Vec::new() };
         let undecided = index.distinct();
+        index.lines = index.lines();
         index.columns = rule.output.iter().filter_map(|column| batch.columns().get(*column)).map(Arc::clone).collect();
 
         let mut ties = Ties::new();
@@ -88,7 +84,7 @@ impl Index {
     }
 
     /// Bytes that indexing takes beside the rows themselves, for each row.
-    pub(super) const BYTES_A_ROW: usize = 40;
+    pub(super) const BYTES_A_ROW: usize = 48;
 
     /// Decides `ties` among rows of the wide right side, those that [`Index::tied`] kept.
     pub(super) fn decide(&mut self, ties: &Ties, rows: &[RecordBatch], schema: &SchemaRef, rule: &Rule) -> Result<()> {
@@ -139,40 +135,6 @@ impl Index {
         if let Some(slot) = self.rows.get_mut(position as usize) {
             *slot = row;
         }
-    }
-
-    /// Sorts each group by time; rows of one time stay in the order in which they came.
-    fn sort(&mut self, threads: usize) {
-        /// Fewer rows are sorted sooner than a thread starts.
-        const WORTH_A_THREAD: usize = 1 << 16;
-        let threads = threads.clamp(1, (self.places.len() / WORTH_A_THREAD).max(1));
-        let share = self.places.len().div_ceil(threads).max(1);
-        let bounds: Vec<usize> = self.starts.iter().map(|start| *start as usize).collect();
-        let mut places = self.places.as_mut_slice();
-        let mut rows = self.rows.as_mut_slice();
-        let mut done = 0;
-        let mut ranges = bounds.windows(2).filter_map(|pair| Some(pair.first()?..pair.last()?)).peekable();
-        std::thread::scope(|scope| {
-            while ranges.peek().is_some() {
-                // Whole groups up to a thread's share.
-                let mut lengths = Vec::new();
-                let from = done;
-                while let Some(range) = ranges.next_if(|_| done - from < share) {
-                    lengths.push(range.end - range.start);
-                    done = *range.end;
-                }
-                let (mine, others) = std::mem::take(&mut places).split_at_mut(done - from);
-                places = others;
-                let (my_rows, others) = std::mem::take(&mut rows).split_at_mut(done - from);
-                rows = others;
-                let mut work = move || sort_groups(mine, my_rows, &lengths);
-                if ranges.peek().is_some() {
-                    scope.spawn(work);
-                } else {
-                    work();
-                }
-            }
-        });
     }
 
     /// Leaves one place for each time of a group, with the last of its rows; gives the ties.
@@ -258,32 +220,82 @@ impl Index {
         self.places.get(position as usize).map(|place| self.axis.distance(*place, moments.at(row)))
     }
 
+    /// The line through the first and the last place of each group.
+    fn lines(&self) -> Vec<Line> {
+        /// Shorter groups are searched from their middle.
+        const LONG: usize = 32;
+        if self.places.len() < LONG * self.groups.len() {
+            return Vec::new();
+        }
+        let line = |pair: &[u32]| {
+            let places = self.places.get(*pair.first()? as usize..*pair.last()? as usize)?;
+            let (first, last) = (*places.first()? as f64, *places.last()? as f64);
+            Some(Line { first, slope: if last > first { (places.len() - 1) as f64 / (last - first) } else { 0.0 } })
+        };
+        self.starts.windows(2).map(|pair| line(pair).unwrap_or_default()).collect()
+    }
+
     /// For each left row the position that `pick` makes of (how many places are reached, how many there are).
     fn search(&self, ids: &[u32], last: &[Option<i64>], pick: impl Fn(usize, usize) -> Option<usize>) -> Vec<u32> {
         /// More groups than this have short lists, and their cursors would not stay in the cache.
         const CURSORS: usize = 1 << 12;
-        let mut cursors = if self.groups.len() <= CURSORS && mostly_ascending(last) {
-            vec![0_u32; self.groups.len()]
-        } else {
-            Vec::new()
-        };
-        let one = |(id, last): (&u32, &Option<i64>)| {
+        let ascending = self.groups.len() <= CURSORS && mostly_ascending(last);
+        let mut cursors = if ascending { vec![0_u32; self.groups.len()] } else { Vec::new() };
+        let guesses = if ascending || self.lines.is_empty() { Vec::new() } else { self.guesses(ids, last) };
+        let one = |(row, (id, last)): (usize, (&u32, &Option<i64>))| {
             let id = *id as usize;
             let (Some(start), Some(end)) = (self.starts.get(id), self.starts.get(id + 1)) else { return NONE };
             let Some(places) = self.places.get(*start as usize..*end as usize) else { return NONE };
-            let reached = match (last, cursors.get_mut(id)) {
-                (None, _) => 0,
-                (Some(last), None) => places.partition_point(|place| place <= last),
-                (Some(last), Some(cursor)) => {
+            let reached = match (last, cursors.get_mut(id), guesses.get(row)) {
+                (None, ..) => 0,
+                (Some(last), Some(cursor), _) => {
                     let reached = gallop(places, *last, *cursor as usize);
                     *cursor = reached as u32;
                     reached
                 }
+                (Some(last), None, Some(guess)) => gallop(places, *last, guess.saturating_sub(*start) as usize),
+                (Some(last), None, None) => places.partition_point(|place| place <= last),
             };
             pick(reached, places.len()).map_or(NONE, |position| *start + position as u32)
         };
-        ids.iter().zip(last).map(one).collect()
+        ids.iter().zip(last).enumerate().map(one).collect()
     }
+
+    /// Positions near those of the times, by interpolation. Each pass reads one place for every row, and no read waits
+    /// for another: a binary search waits for memory at every step.
+    fn guesses(&self, ids: &[u32], last: &[Option<i64>]) -> Vec<u32> {
+        /// Where times are spread evenly, the second pass is off by the fourth root of a group's length.
+        const PASSES: usize = 3;
+        let ends = |id: u32| Some((*self.starts.get(id as usize)?, *self.starts.get(id as usize + 1)?));
+        let near = |id: u32, from: f64, distance: f64| {
+            let Some((start, end)) = ends(id) else { return 0 };
+            // A float beyond the integers becomes the nearest one.
+            (from + distance).clamp(f64::from(start), f64::from(end.saturating_sub(1).max(start))) as u32
+        };
+        let both = || ids.iter().zip(last).map(|(id, last)| (*id, last.unwrap_or(0) as f64));
+        let line = |id: u32| self.lines.get(id as usize).copied().unwrap_or_default();
+        let mut guesses: Vec<u32> = both()
+            .map(|(id, last)| {
+                let Line { first, slope } = line(id);
+                near(id, ends(id).map_or(0.0, |(start, _)| f64::from(start)), (last - first) * slope)
+            })
+            .collect();
+        for _ in 1..PASSES {
+            for (guess, (id, last)) in guesses.iter_mut().zip(both()) {
+                let place = self.places.get(*guess as usize).copied().unwrap_or(0) as f64;
+                *guess = near(id, f64::from(*guess), (last - place) * line(id).slope);
+            }
+        }
+        guesses
+    }
+}
+
+/// Where a time of a group is expected among its places.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    first: f64,
+    /// Places to a unit of time.
+    slope: f64,
 }
 
 /// Rows of one key and one time.
@@ -341,65 +353,6 @@ fn gallop(places: &[i64], last: i64, from: usize) -> usize {
         low = high.saturating_sub(step);
     }
     low + places.get(low..high).map_or(0, |near| near.partition_point(|place| *place <= last))
-}
-
-fn sort_groups(places: &mut [i64], rows: &mut [u32], lengths: &[usize]) {
-    /// From here on a radix sort is faster than comparing.
-    const LONG: usize = 1 << 12;
-    let mut pairs: Vec<(i64, u32)> = Vec::new();
-    let mut spare = Vec::new();
-    let mut from = 0;
-    for length in lengths {
-        let range = from..from + length;
-        from = range.end;
-        let (Some(places), Some(rows)) = (places.get_mut(range.clone()), rows.get_mut(range)) else { continue };
-        if places.is_sorted() {
-            continue;
-        }
-        pairs.clear();
-        pairs.extend(places.iter().copied().zip(rows.iter().copied()));
-        if *length >= LONG {
-            radix_sort(&mut pairs, &mut spare);
-        } else {
-            // Rows of a group ascend before it is sorted, so this order is that of a stable sort.
-            pairs.sort_unstable();
-        }
-        for ((place, row), pair) in places.iter_mut().zip(rows).zip(&pairs) {
-            (*place, *row) = *pair;
-        }
-    }
-}
-
-/// Sorts by the first of each pair, stably, in as many passes as the range of the values takes.
-fn radix_sort(pairs: &mut Vec<(i64, u32)>, spare: &mut Vec<(i64, u32)>) {
-    const BITS: u32 = 11;
-    let bounds = pairs.iter().fold((i64::MAX, i64::MIN), |(low, high), (at, _)| (low.min(*at), high.max(*at)));
-    let range = bounds.1.wrapping_sub(bounds.0) as u64;
-    let passes = (u64::BITS - range.leading_zeros()).div_ceil(BITS);
-    spare.clear();
-    spare.resize(pairs.len(), (0, 0));
-    for pass in 0..passes {
-        let digit = |at: i64| ((at.wrapping_sub(bounds.0) as u64 >> (pass * BITS)) & ((1 << BITS) - 1)) as usize;
-        let mut next = [0_usize; 1 << BITS];
-        for (at, _) in pairs.iter() {
-            if let Some(count) = next.get_mut(digit(*at)) {
-                *count += 1;
-            }
-        }
-        let mut total = 0;
-        for slot in &mut next {
-            total += std::mem::replace(slot, total);
-        }
-        for pair in pairs.iter() {
-            if let Some(place) = next.get_mut(digit(pair.0)) {
-                if let Some(slot) = spare.get_mut(*place) {
-                    *slot = *pair;
-                }
-                *place += 1;
-            }
-        }
-        std::mem::swap(pairs, spare);
-    }
 }
 
 /// For each position the greatest of its rows by the tie columns: (position, row of the batch).
@@ -482,17 +435,6 @@ mod tests {
         ) {
             places.sort_unstable();
             prop_assert_eq!(gallop(&places, last, from), places.partition_point(|place| *place <= last));
-        }
-
-        #[test]
-        fn a_radix_sort_is_a_stable_sort(values in prop::collection::vec(
-            prop_oneof![any::<i64>(), -5_i64..5, Just(i64::MIN), Just(i64::MAX)], 0..200,
-        )) {
-            let mut pairs: Vec<(i64, u32)> = values.iter().copied().zip(0..).collect();
-            let mut expected = pairs.clone();
-            expected.sort_by_key(|(at, _)| *at);
-            radix_sort(&mut pairs, &mut Vec::new());
-            prop_assert_eq!(pairs, expected);
         }
     }
 }

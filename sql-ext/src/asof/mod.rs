@@ -16,6 +16,7 @@ mod plan;
 mod push_left_filters;
 mod rule;
 mod spilled;
+mod timeline;
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //! bounded whatever the keys: one key that has every row, or no key at all, is merged like any other.
 //!
 //! Times are turned so that the row that counts is always the last one that is reached: `l.t <= r.t` looks backward
-//! along an axis on which later times come first.
+//! along an axis on which later times come first. For the nearest row the next one, which is not reached, is looked at too.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use arrow::array::{
 use arrow::compute::{SortOptions, filter_record_batch, interleave};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::{Result, exec_err, internal_err, not_impl_err};
+use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::spill_file::SpillFile;
@@ -125,12 +125,6 @@ impl Sorted {
         context: &Arc<TaskContext>,
         metrics: SpillMetrics,
     ) -> Result<Self> {
-        if rule.direction == Direction::Nearest {
-            return not_impl_err!(
-                "the right side of an as-of join with direction 'nearest' does not fit into the memory that the \
-                 statement may take; allow it more, or join backward and forward and choose between the two"
-            );
-        }
         let (side, output) = rule.full();
         let axis = Axis::of_type(&side.time.data_type(schema)?)?;
         let width = schema.fields().len();
@@ -293,12 +287,12 @@ fn turned(place: i64, direction: Direction) -> i64 {
 fn reached(moments: &Moments, axis: &Axis, direction: Direction) -> Vec<Option<i64>> {
     match direction {
         Direction::Backward { equal } => moments.last_places(axis, equal),
+        Direction::Nearest => moments.last_places(axis, true),
         Direction::Forward { equal } => {
             // The first place that is not before the time; none before it means that every place is reached.
             let first = |last: Option<i64>| last.map_or(Some(i64::MIN), |last| last.checked_add(1));
             moments.last_places(axis, !equal).into_iter().map(|last| first(last).map(|first| !first)).collect()
         }
-        Direction::Nearest => Vec::new(),
     }
 }
 
@@ -406,9 +400,10 @@ impl Merge {
         let Some(left) = self.left.try_next().await? else { return Ok(None) };
         let [.., keys, times, ordinals] = left.columns() else { return internal_err!("the left side lost its key") };
         let (keys, times) = (keys.as_binary::<i32>(), times.as_primitive::<Int64Type>());
-        let moments = match self.rule.tolerance {
-            None => None,
-            Some(tolerance) => Some((Moments::new(&self.rule.left.time(&left)?)?, limit(tolerance))),
+        let moments = if self.rule.tolerance.is_some() || self.rule.direction == Direction::Nearest {
+            Some(Moments::new(&self.rule.left.time(&left)?)?)
+        } else {
+            None
         };
         // Right batches that this left batch has rows of, after one row of NULLs.
         let mut held: Vec<RecordBatch> = Vec::new();
@@ -420,23 +415,20 @@ impl Merge {
             }
             let target = (keys.value(row), times.value(row));
             self.advance(target).await?;
-            let found = self.last.as_ref().and_then(|(batch, at)| {
-                let (key, time) = Place::of(batch)?.at(*at);
-                let near = moments.as_ref().is_none_or(|(moments, limit)| {
-                    self.axis.distance(turned(time, self.rule.direction), moments.at(row)).within(*limit)
-                });
-                (key == target.0 && near).then_some((batch, *at))
-            });
-            picks.push(match found {
+            picks.push(match self.choose(target.0, moments.as_ref().map(|moments| (moments, row))) {
                 None => (0, 0),
                 Some((batch, at)) => {
-                    let of_batch = |held: &&RecordBatch| {
-                        held.columns().iter().zip(batch.columns()).all(|(a, b)| Arc::ptr_eq(a, b))
+                    let is =
+                        |held: &RecordBatch| held.columns().iter().zip(batch.columns()).all(|(a, b)| Arc::ptr_eq(a, b));
+                    // It is the last one, or the one before.
+                    let place = match held.iter().rev().take(2).position(is) {
+                        Some(back) => held.len() - back,
+                        None => {
+                            held.push(batch.clone());
+                            held.len()
+                        }
                     };
-                    if !held.last().as_ref().is_some_and(of_batch) {
-                        held.push(batch.clone());
-                    }
-                    (held.len(), at)
+                    (place, at)
                 }
             });
         }
@@ -450,6 +442,33 @@ impl Merge {
         }
         columns.push(Arc::clone(ordinals));
         Ok(Some(RecordBatch::try_new(Arc::clone(schema), columns)?))
+    }
+
+    /// The right row that counts for a left row of a key, once the right side was read up to it; `moment` is the left
+    /// row's time where distances matter.
+    fn choose(&self, key: &[u8], moment: Option<(&Moments, usize)>) -> Option<(&RecordBatch, usize)> {
+        let of_key = |(batch, at): (&'_ RecordBatch, usize)| {
+            let (own, time) = Place::of(batch)?.at(at);
+            let distance = |(moments, row): (&Moments, usize)| {
+                self.axis.distance(turned(time, self.rule.direction), moments.at(row))
+            };
+            (own == key).then(|| moment.map(distance))
+        };
+        let reached = self.last.as_ref().map(|(batch, at)| (batch, *at));
+        let mut found = reached.and_then(|place| Some((place, of_key(place)?)));
+        if self.rule.direction == Direction::Nearest {
+            let next = self.current.as_ref().map(|batch| (batch, self.position));
+            let next = next.and_then(|place| Some((place, of_key(place)?)));
+            // Of two that are equally near the earlier one counts.
+            found = match (found, next) {
+                (Some((_, Some(before))), Some((place, Some(after)))) if after < before => Some((place, Some(after))),
+                (None, next) => next,
+                (found, _) => found,
+            };
+        }
+        let (place, distance) = found?;
+        let near = self.rule.tolerance.is_none_or(|tolerance| distance.is_some_and(|d| d.within(limit(tolerance))));
+        near.then_some(place)
     }
 
     /// Reads the right side up to the last row that is reached from `target`.

@@ -15,6 +15,7 @@ use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, exec_datafusion_err, internal_err, plan_err};
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
@@ -23,7 +24,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-    SendableRecordBatchStream, collect, execute_stream,
+    SendableRecordBatchStream, execute_stream,
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::TryStreamExt;
@@ -34,6 +35,7 @@ use super::node::{Audited, LeakageAudit, Spec};
 use super::plan::{example_field, example_fields};
 use super::tally::{Example, Group, Reason, Tally};
 use super::trace::{Cell, Label, Traced};
+use crate::execution::{collect_within, on_worker};
 
 /// Plans [`LeakageAudit`].
 pub(super) struct LeakageAuditPlanner;
@@ -152,13 +154,6 @@ impl ExecutionPlan for LeakageAuditExec {
     }
 }
 
-/// Runs work that would hold an async worker for long.
-async fn on_worker<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| exec_datafusion_err!("a worker of ml_check_leakage stopped: {error}"))?
-}
-
 async fn audit(
     inputs: &[Arc<dyn ExecutionPlan>],
     spec: &Arc<Spec>,
@@ -193,7 +188,12 @@ struct Checked {
     /// `None` for a view on demand.
     traced: Option<Traced>,
     columns: Vec<Comparers>,
+    _memory: Option<MemoryReservation>,
 }
+
+/// What is kept of a view's rows, in times of them: all of them and those known at the cutoff, each with an index, and
+/// what was not known in time.
+const ROWS: usize = 4;
 
 struct Comparers {
     cell: Comparer,
@@ -221,9 +221,10 @@ async fn gather(
             label: label.map(|data_type| Comparer::new(data_type, spec.tolerance)).transpose()?,
         });
     }
-    let Some(source) = audited.source else { return Ok(Checked { traced: None, columns }) };
+    let Some(source) = audited.source else { return Ok(Checked { traced: None, columns, _memory: None }) };
     let Some(source) = inputs.get(source) else { return internal_err!("ml_check_leakage lost the source of a view") };
-    let batches = collect(Arc::clone(source), Arc::clone(context)).await?;
+    let what = format!("the rows of the feature view `{}`", audited.view.name);
+    let (batches, memory) = collect_within(Arc::clone(source), context, &what, ROWS).await?;
     let (view, known_at) = (Arc::clone(&audited.view), spec.known_at.clone());
     let traced = on_worker(move || {
         let pushable = view.recorded().is_some_and(|recorded| recorded.push.is_some());
@@ -241,7 +242,7 @@ async fn gather(
         Traced::new(&view, table, history)
     })
     .await?;
-    Ok(Checked { traced: Some(traced), columns })
+    Ok(Checked { traced: Some(traced), columns, _memory: Some(memory) })
 }
 
 /// Counts the cells of a batch.

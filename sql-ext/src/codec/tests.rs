@@ -24,17 +24,17 @@ async fn context(folder: &Path) -> SkewlessContext {
     let options = Options { target_partitions: Some(3), batch_size: Some(16), ..Options::default() };
     let context = SkewlessContext::new(options).await.expect("a session");
     let path = |name: &str| folder.join(name).display().to_string();
-    let (events, spine, weather) = (path("events.csv"), path("spine.csv"), path("weather.csv"));
+    let (events, spine, weather) = (path("events.csv"), path("spine.csv"), path("weather.parquet"));
     for statement in [
         format!("COPY (SELECT value % 5 AS k, value AS event, value + value % 11 AS known, value * 0.5 AS x \
                  FROM generate_series(1, 100)) TO '{events}' STORED AS CSV"),
         format!("COPY (SELECT value AS n, value % 6 AS key, value + 3 AS at FROM generate_series(1, 100)) \
                  TO '{spine}' STORED AS CSV"),
         format!("COPY (SELECT value * 10 AS hour, value AS wind FROM generate_series(1, 10)) \
-                 TO '{weather}' STORED AS CSV"),
+                 TO '{weather}' STORED AS PARQUET"),
         format!("CREATE EXTERNAL TABLE events STORED AS CSV LOCATION '{events}'"),
         format!("CREATE EXTERNAL TABLE spine STORED AS CSV LOCATION '{spine}'"),
-        format!("CREATE EXTERNAL TABLE weather STORED AS CSV LOCATION '{weather}'"),
+        format!("CREATE EXTERNAL TABLE weather STORED AS PARQUET LOCATION '{weather}'"),
         "CREATE FEATURE VIEW v ENTITY (k) TIMESTAMP (event) AVAILABLE AT (known) TTL 20
            AS SELECT *, sum(x) OVER (RANGE 30 PRECEDING) AS total FROM events WHERE x > 1".to_owned(),
         "CREATE FEATURE VIEW sky NO ENTITY TIMESTAMP (hour) AS SELECT hour, max(wind) AS wind FROM weather GROUP BY hour"

@@ -12,6 +12,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, exec_datafusion_err, exec_err, internal_err, plan_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
@@ -20,7 +21,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-    SendableRecordBatchStream, collect, displayable,
+    SendableRecordBatchStream, displayable,
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::TryStreamExt;
@@ -30,7 +31,8 @@ use skewless_udf::view::{FeatureTable, Scale, Status, time_values};
 
 use super::node::{Label, LabelSet, Spec};
 use super::plan::KNOWN_AT;
-use crate::training::{on_worker, sequential, serial_plan};
+use crate::execution::{collect_within, on_worker};
+use crate::training::{sequential, serial_plan};
 
 /// Plans [`LabelSet`].
 pub(super) struct LabelSetPlanner;
@@ -64,7 +66,11 @@ impl ExtensionPlanner for LabelSetPlanner {
 struct Events {
     table: FeatureTable,
     known_until: Option<i128>,
+    _memory: MemoryReservation,
 }
+
+/// What indexing the events takes, in times of them: as they came, in one piece, and in order.
+const ROWS: usize = 3;
 
 type Gathered = Shared<BoxFuture<'static, Result<Arc<Events>, Arc<DataFusionError>>>>;
 
@@ -121,8 +127,8 @@ impl LabelSetExec {
         }
         let (spec, events, context) = (Arc::clone(&self.spec), Arc::clone(&self.events), Arc::clone(context));
         let future = async move {
-            let batches = collect(events, context).await?;
-            on_worker(move || index(&spec, batches).map(Arc::new)).await
+            let (batches, memory) = collect_within(events, &context, "the events of ml_label_set", ROWS).await?;
+            on_worker(move || index(&spec, batches, memory).map(Arc::new)).await
         };
         let future = future.map(|result| result.map_err(Arc::new)).boxed().shared();
         *gathered = Some(future.clone());
@@ -130,7 +136,7 @@ impl LabelSetExec {
     }
 }
 
-fn index(spec: &Spec, batches: Vec<RecordBatch>) -> Result<Events> {
+fn index(spec: &Spec, batches: Vec<RecordBatch>, memory: MemoryReservation) -> Result<Events> {
     let mut known_until = spec.known_until;
     if known_until.is_none()
         && let Some(recorded) = spec.view.recorded()
@@ -144,7 +150,7 @@ fn index(spec: &Spec, batches: Vec<RecordBatch>) -> Result<Events> {
             known_until = known_until.max(greatest);
         }
     }
-    Ok(Events { table: FeatureTable::new(Arc::clone(&spec.view), batches)?, known_until })
+    Ok(Events { table: FeatureTable::new(Arc::clone(&spec.view), batches)?, known_until, _memory: memory })
 }
 
 impl DisplayAs for LabelSetExec {

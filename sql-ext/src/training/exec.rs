@@ -18,7 +18,7 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput, SpillMetrics,
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, RecordOutput, SpillMetrics, Time,
 };
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -33,6 +33,7 @@ use super::node::{Spec, TrainingSet};
 use super::rows::{Rows, Run, Table};
 use super::sequential::sequential;
 use super::spill::spilled;
+use crate::execution::on_worker;
 
 /// Plans [`TrainingSet`].
 pub(super) struct TrainingSetPlanner;
@@ -190,13 +191,17 @@ impl ExecutionPlan for TrainingSetExec {
         let (spine, sources) = (Arc::clone(&self.spine), self.sources.clone());
         let (spec, schema) = (Arc::clone(&self.spec), self.schema());
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let workers = context.session_config().target_partitions().max(1);
+        let cores = Arc::new(Semaphore::new(workers));
         let run = Run {
             context: Arc::clone(&context),
+            cores: Arc::clone(&cores),
             known_at: spec.known_at.clone(),
             spills: SpillMetrics::new(&self.metrics, partition),
+            build_time: MetricBuilder::new(&self.metrics).subset_time("build_time", partition),
         };
+        let lookup_time = metrics.elapsed_compute().clone();
         let rows = async move {
-            let workers = context.session_config().target_partitions().max(1);
             let batch_size = context.session_config().batch_size();
             let rows = spec.recorded().zip(sources).map(|(joined, source)| run.gather(joined, source));
             let rows = futures::future::try_join_all(rows).await?;
@@ -204,7 +209,7 @@ impl ExecutionPlan for TrainingSetExec {
             match in_memory(rows) {
                 Ok(tables) => {
                     let tables = Arc::new(tables);
-                    Ok(join(chunks(spine, batch_size), tables, spec, schema, workers).boxed())
+                    Ok(join(chunks(spine, batch_size), tables, spec, schema, (workers, cores), lookup_time).boxed())
                 }
                 Err(rows) => spilled(run, spec, schema, spine, rows, workers).await,
             }
@@ -236,20 +241,22 @@ fn join(
     tables: Arc<Vec<Table>>,
     spec: Arc<Spec>,
     schema: SchemaRef,
-    workers: usize,
+    (workers, cores): (usize, Arc<Semaphore>),
+    lookup_time: Time,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
-    let cores = Arc::new(Semaphore::new(workers));
     let joined = side_by_side(spine, workers, move |chunk| {
         let (spec, schema, tables, cores) =
             (Arc::clone(&spec), Arc::clone(&schema), Arc::clone(&tables), Arc::clone(&cores));
+        let lookup_time = lookup_time.clone();
         async move {
             let chunk = Arc::new(chunk);
             let lookups = (0..tables.len()).map(|view| {
                 let (spec, tables, chunk) = (Arc::clone(&spec), Arc::clone(&tables), Arc::clone(&chunk));
-                let cores = Arc::clone(&cores);
+                let (cores, lookup_time) = (Arc::clone(&cores), lookup_time.clone());
                 async move {
                     let _core = cores.acquire().await.map_err(|error| exec_datafusion_err!("{error}"))?;
                     on_worker(move || {
+                        let _timer = lookup_time.timer();
                         let (Some(joined), Some(table)) = (spec.recorded().nth(view), tables.get(view)) else {
                             return internal_err!("TrainingSet lost the rows of a view");
                         };
@@ -261,6 +268,7 @@ fn join(
             });
             let answers = futures::future::try_join_all(lookups).await?;
             on_worker(move || {
+                let _timer = lookup_time.timer();
                 let mut start = 0;
                 let batches = chunk.batches.iter().map(|batch| {
                     let (from, rows) = (start, batch.num_rows());
@@ -274,11 +282,4 @@ fn join(
         }
     });
     joined.map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok))).try_flatten()
-}
-
-/// Runs work that would hold an async worker for long.
-pub(crate) async fn on_worker<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| exec_datafusion_err!("a worker of ml_training_set stopped: {error}"))?
 }

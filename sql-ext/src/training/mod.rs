@@ -27,7 +27,7 @@ use datafusion::physical_plan::collect;
 use datafusion::physical_planner::ExtensionPlanner;
 use skewless_udf::view::FeatureTable;
 
-pub(crate) use exec::{TrainingSetExec, on_worker, serial_plan};
+pub(crate) use exec::{TrainingSetExec, serial_plan};
 pub(crate) use inspect::{Used, used};
 pub(crate) use message::Message;
 pub(crate) use node::TrainingSet;
@@ -36,6 +36,7 @@ pub(crate) use reference::Reference;
 pub(crate) use sequential::{Sequential, sequential};
 
 use crate::SkewlessContext;
+use crate::execution::on_worker;
 
 /// Planners of this module's own logical nodes.
 pub(crate) fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
@@ -67,7 +68,7 @@ impl SkewlessContext {
         let plan = state.create_physical_plan(source).await?;
         let batches = collect(plan, state.task_ctx()).await?;
         let definition = Arc::clone(&view.definition);
-        Ok(exec::on_worker(move || {
+        Ok(on_worker(move || {
             let rows = batches.iter().map(|batch| definition.rows_of_body(batch)).collect::<Result<_, _>>()?;
             FeatureTable::new(definition, rows)
         })

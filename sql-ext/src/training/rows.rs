@@ -7,19 +7,20 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{and, filter_record_batch, is_not_null, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use datafusion::common::{Result, ScalarValue, internal_err, resources_datafusion_err};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err, internal_err, resources_datafusion_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::spill_file::SpillFile;
-use datafusion::physical_plan::metrics::SpillMetrics;
+use datafusion::physical_plan::metrics::{SpillMetrics, Time};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SpillManager};
 use futures::{StreamExt, TryStreamExt};
 use skewless_udf::view::{FeatureTable, FeatureView, conform_keys, row_bytes};
+use tokio::sync::Semaphore;
 
-use super::exec::on_worker;
 use super::node::Joined;
+use crate::execution::on_worker;
 
 /// Into how many files the rows of a view that does not fit are dealt, and again those of a file that does not fit.
 pub(super) const PARTITIONS: usize = 16;
@@ -32,6 +33,10 @@ pub(super) struct Run {
     pub(super) context: Arc<TaskContext>,
     pub(super) known_at: Option<ScalarValue>,
     pub(super) spills: SpillMetrics,
+    /// Time spent indexing the rows of views.
+    pub(super) build_time: Time,
+    /// A permit for each core.
+    pub(super) cores: Arc<Semaphore>,
 }
 
 /// The rows of one view.
@@ -118,7 +123,10 @@ impl Run {
 
     async fn index(&self, joined: &Joined, rows: Vec<RecordBatch>) -> Result<Arc<FeatureTable>> {
         let (view, known_at) = (Arc::clone(&joined.view), self.known_at.clone());
+        let build_time = self.build_time.clone();
+        let _core = self.cores.acquire().await.map_err(|error| exec_datafusion_err!("{error}"))?;
         on_worker(move || {
+            let _timer = build_time.timer();
             let table = match known_at {
                 None => FeatureTable::new(view, rows),
                 Some(cutoff) => FeatureTable::known_at(view, rows, &cutoff),

@@ -26,10 +26,10 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use skewless_udf::view::{ColumnType, FeatureTable, conform_keys};
 
-use super::exec::on_worker;
 use super::lookup::{Chunk, answers, assemble, chunks, questions, side_by_side};
 use super::node::{Joined, Spec};
 use super::rows::{Dealer, Part, Rows, Run, Table, Writer};
+use crate::execution::on_worker;
 
 /// The number of a spine row, in questions and answers.
 const ROW: &str = "#row";

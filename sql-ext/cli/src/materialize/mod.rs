@@ -1,18 +1,19 @@
 //! `skewless materialize`: fills the key-value store that `functions/features` answers from.
 //!
 //! `skewless/views` lists the views, `skewless/view/<name>` holds a view's definition, and
-//! `skewless/rows/<name>/<entity key>` an entity's rows. A view is replaced in one transaction: a reader sees all of it
+//! `skewless/rows/<name>/<entity key>` an entity's rows, the older ones in chunks beside it. A view is replaced in one transaction: a reader sees all of it
 //! as it was or as it is now.
 
 mod history;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use skewless_host::key_value::{self, Store};
 use skewless_sql::SkewlessContext;
-use skewless_udf::view::{FeatureTable, FeatureView, codec};
+use skewless_udf::view::{FeatureTable, FeatureView, chunk};
 
 use self::history::History;
 use crate::Failure;
@@ -83,7 +84,7 @@ fn default_store() -> Result<PathBuf, Failure> {
 }
 
 /// The views of these names, all checked before anything is stored.
-fn definitions(context: &SkewlessContext, names: &[String]) -> Result<Vec<std::sync::Arc<FeatureView>>> {
+fn definitions(context: &SkewlessContext, names: &[String]) -> Result<Vec<Arc<FeatureView>>> {
     let known = context.views().names();
     names
         .iter()
@@ -131,7 +132,12 @@ impl std::fmt::Display for Stored {
 }
 
 /// Stores one view.
-async fn materialize(context: &SkewlessContext, store: &Store, view: &FeatureView, history: History) -> Result<Stored> {
+async fn materialize(
+    context: &SkewlessContext,
+    store: &Store,
+    view: &Arc<FeatureView>,
+    history: History,
+) -> Result<Stored> {
     if view.on_demand().is_some() {
         write(store, view, None, history)?;
         return Ok(Stored::Definition);
@@ -143,7 +149,12 @@ async fn materialize(context: &SkewlessContext, store: &Store, view: &FeatureVie
     Ok(Stored::Rows { entities, rows })
 }
 
-fn write(store: &Store, view: &FeatureView, table: Option<&FeatureTable>, history: History) -> Result<(u64, usize)> {
+fn write(
+    store: &Store,
+    view: &Arc<FeatureView>,
+    table: Option<&FeatureTable>,
+    history: History,
+) -> Result<(u64, usize)> {
     let prefix = rows_prefix(&view.name);
     let entities: Vec<(String, RecordBatch)> = match table {
         Some(table) => table.entities()?.collect(),
@@ -168,7 +179,9 @@ fn write(store: &Store, view: &FeatureView, table: Option<&FeatureTable>, histor
                 None => batch,
             };
             rows += kept.num_rows();
-            transaction.set(&format!("{prefix}{key}"), &codec::encode(&kept)?)?;
+            for (key, value) in chunk::store(view, &format!("{prefix}{key}"), &kept)? {
+                transaction.set(&key, &value)?;
+            }
             bar.inc(1);
         }
         Ok(())

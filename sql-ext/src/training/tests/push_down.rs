@@ -7,10 +7,10 @@ use datafusion::physical_plan::displayable;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
 
-use super::super::exec::on_worker;
 use super::super::lookup::{chunks, side_by_side};
 use super::spill::physical;
 use super::*;
+use crate::execution::on_worker;
 
 const MORE: &str = "
 CREATE TABLE weather AS SELECT * FROM (VALUES (3, 0.5), (21, 0.7)) AS t(hour, wind);

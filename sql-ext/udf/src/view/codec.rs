@@ -10,7 +10,7 @@ use arrow::row::{RowConverter, SortField};
 use datafusion_common::{DataFusionError, Result};
 
 /// Writes the rows; equal rows give equal bytes.
-pub fn encode(rows: &RecordBatch) -> Result<Vec<u8>> {
+pub(super) fn encode(rows: &RecordBatch) -> Result<Vec<u8>> {
     let rows = compact(rows)?;
     let mut out = Vec::new();
     let mut writer = StreamWriter::try_new(&mut out, &rows.schema())?;
@@ -36,7 +36,7 @@ fn compact(rows: &RecordBatch) -> Result<RecordBatch> {
 }
 
 /// Reads rows that [`encode`] wrote.
-pub fn decode(bytes: &[u8]) -> Result<RecordBatch> {
+pub(super) fn decode(bytes: &[u8]) -> Result<RecordBatch> {
     let invalid = |e| {
         DataFusionError::Execution(format!("the stored rows cannot be read ({e}); materialize the feature view again"))
     };

@@ -3,7 +3,9 @@
 //! A [`FeatureView`] is plain data, stored as JSON in the registry and in the online store. [`FeatureTable`] indexes
 //! rows of one view and answers as-of look-ups; the SQL operator and the online component call the same code.
 
-pub mod codec;
+pub mod chunk;
+mod codec;
+mod columns;
 mod history;
 mod kernel;
 mod key;

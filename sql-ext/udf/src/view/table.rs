@@ -10,6 +10,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use datafusion_common::{DataFusionError, Result, ScalarValue, plan_err};
 use skewless_catalog::pit::{Cursor, Status, Timelines};
 
+use super::columns::{Times, at, column};
 use super::time::{self, Clock, Scale, Span};
 use super::window::{Prepared, Probes};
 use super::{FeatureValue, FeatureView, Recorded, conform, key, window};
@@ -299,61 +300,6 @@ struct Found {
     clock: Clock,
 }
 
-/// Event and availability times of all rows, in one unit.
-struct Times {
-    event: Int64Array,
-    /// `None` where rows are known at their event.
-    available: Option<Int64Array>,
-    scale: Scale,
-}
-
-impl Times {
-    fn of(recorded: &Recorded, rows: &RecordBatch) -> Result<Self> {
-        let event = column(rows, recorded, &recorded.timestamp)?;
-        let (event_scale, _) = time::values(&event.slice(0, 0), &recorded.timestamp)?;
-        let Some(name) = &recorded.available_at else {
-            let event = time::values_in(&event, &recorded.timestamp, event_scale)?;
-            return Ok(Self { event, available: None, scale: event_scale });
-        };
-        let available = column(rows, recorded, name)?;
-        let (available_scale, _) = time::values(&available.slice(0, 0), name)?;
-        let Some(scale) = event_scale.finer(available_scale) else {
-            return plan_err!(
-                "the event time `{}` is {} and the availability `{name}` is {}; cast one to the other",
-                recorded.timestamp,
-                time::time_name(event.data_type()),
-                time::time_name(available.data_type())
-            );
-        };
-        Ok(Self {
-            event: time::values_in(&event, &recorded.timestamp, scale)?,
-            available: Some(time::values_in(&available, name, scale)?),
-            scale,
-        })
-    }
-
-    /// Whether each row was known at the cutoff.
-    fn known_at(&self, cutoff: &ScalarValue, view: &str) -> Result<impl Iterator<Item = bool> + '_> {
-        let (scale, value) = time::values(&cutoff.to_array()?, "known_at")?;
-        let value = value.as_primitive::<Int64Type>();
-        let (Some(clock), Some(Some(cutoff))) = (Clock::new(scale, self.scale), value.iter().next()) else {
-            return plan_err!(
-                "known_at is {cutoff} of type {}, which does not compare with the times of the feature view `{view}`; \
-                 give a time of their kind",
-                cutoff.data_type()
-            );
-        };
-        let cutoff = clock.floor(cutoff);
-        let available = self.available.as_ref().unwrap_or(&self.event);
-        Ok(available.iter().map(move |available| available.is_some_and(|known| known <= cutoff)))
-    }
-}
-
-fn at(times: &Int64Array, row: u32) -> Option<i64> {
-    let row = row as usize;
-    times.is_valid(row).then(|| times.values().get(row).copied()).flatten()
-}
-
 /// The entity's columns in the form in which keys are compared.
 fn keys(recorded: &Recorded, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
     let columns = recorded.entity.iter().map(|name| column(rows, recorded, name));
@@ -385,12 +331,4 @@ fn rank(recorded: &Recorded, rows: &RecordBatch, tied: &[u32]) -> Result<Vec<u32
 fn encode(columns: &[ArrayRef]) -> Result<Rows> {
     let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
     Ok(RowConverter::new(fields)?.convert_columns(columns)?)
-}
-
-/// A column of the rows by name.
-fn column(rows: &RecordBatch, recorded: &Recorded, name: &str) -> Result<ArrayRef> {
-    rows.column_by_name(name).map(Arc::clone).ok_or_else(|| {
-        let known: Vec<&str> = recorded.rows.iter().map(|column| column.name.as_str()).collect();
-        DataFusionError::Plan(format!("the stored rows have no column `{name}`; they have {}", known.join(", ")))
-    })
 }

@@ -608,39 +608,64 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn an_entitys_rows_stored_in_two_pushes_answer_as_the_whole_table(
+    fn an_entitys_rows_stored_in_pushes_and_read_by_chunks_answer_as_the_whole_table(
         rows in random_rows(),
         ttl in prop::option::of(0_i64..10),
-        range in 0_i64..20,
-        cut in 0_usize..30,
+        range in prop_oneof![(0_i64..20).prop_map(Some), Just(None)],
+        cuts in prop::collection::vec(0_usize..30, 0..4),
+        size in 1_usize..6,
     ) {
-        let view = Arc::new(integers(ttl, range));
+        let mut view = integers(ttl, range.unwrap_or_default());
+        if let Kind::Recorded(recorded) = &mut view.kind {
+            // The last window is unbounded, so it reads everything: without it, or without any, only a part is read.
+            recorded.features.truncate(if range.is_some() { 4 } else { 1 });
+            if cuts.is_empty() {
+                recorded.features.push(feature("all", DataType::Int64, window("count", "1", Span::Unbounded)));
+            }
+        }
+        let view = Arc::new(view);
         let table = |rows| FeatureTable::new(Arc::clone(&view), rows).expect("rows of the view");
         let whole = table(vec![integer_rows(&rows)]);
-        // The online store: for each entity the bytes of its rows, merged at each push.
         let mut store: std::collections::BTreeMap<String, Vec<u8>> = std::collections::BTreeMap::new();
-        let (early, late) = rows.split_at(cut.min(rows.len()));
-        for push in [early, late] {
-            for (key, new) in table(vec![integer_rows(push)]).entities().expect("entities") {
-                let old = store.get(&key).map(|bytes| codec::decode(bytes).expect("stored rows"));
-                let merged = table(old.into_iter().chain([new]).collect());
-                for (same, rows) in merged.entities().expect("entities") {
-                    prop_assert_eq!(&same, &key);
-                    store.insert(same, codec::encode(&rows).expect("rows"));
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(rows.len())).collect();
+        cuts.extend([0, rows.len()]);
+        cuts.sort_unstable();
+        for push in cuts.windows(2) {
+            for (key, new) in table(vec![integer_rows(&rows[push[0]..push[1]])]).entities().expect("entities") {
+                let Some(head) = store.get(&key).map(|bytes| chunk::Head::decode(bytes).expect("a head")) else {
+                    store.extend(chunk::store_in(&view, &key, &new, size).expect("chunks"));
+                    continue;
+                };
+                let placed = head.place(&view, &new).expect("places").into_iter().map(|placed| {
+                    let had = match placed.chunk(&key) {
+                        None => head.rows().clone(),
+                        Some(key) => chunk::decode(&store[&key]).expect("a chunk"),
+                    };
+                    (placed, had)
+                });
+                let change = head.with_in(&view, &key, placed.collect(), size).expect("a change");
+                store.extend(change.set);
+                for key in change.delete {
+                    prop_assert!(store.remove(&key).is_some(), "{} was not there", key);
                 }
             }
         }
-        for (key, rows) in whole.entities().expect("entities") {
-            prop_assert_eq!(store.get(&key), Some(&codec::encode(&rows).expect("rows")));
-        }
+        let stored: usize = store.values().map(|bytes| chunk::decode(bytes).expect("rows").num_rows()).sum();
+        prop_assert_eq!(stored, rows.iter().filter(|row| row.0.is_some()).count());
         for key in 0..4_i64 {
             let keys = ints(&[Some(key)]);
-            let stored = entity_key(std::slice::from_ref(&keys), 0).and_then(|text| store.get(&text).cloned());
-            let online = table(stored.map(|bytes| codec::decode(&bytes).expect("stored rows")).into_iter().collect());
+            let name = entity_key(std::slice::from_ref(&keys), 0).expect("a key");
+            let head = store.get(&name).map(|bytes| chunk::Head::decode(bytes).expect("a head"));
             for t in -1..17 {
-                let offline = whole.lookup(std::slice::from_ref(&keys), &ints(&[Some(t)])).expect("a look-up");
-                let online = online.lookup(std::slice::from_ref(&keys), &ints(&[Some(t)])).expect("a look-up");
-                prop_assert_eq!(online.status, offline.status);
+                let times = ints(&[Some(t)]);
+                let mut read: Vec<RecordBatch> = head.iter().map(|head| head.rows().clone()).collect();
+                let needed = head.iter().flat_map(|head| head.needed(&view, &name, &times).expect("chunks"));
+                read.extend(needed.map(|key| chunk::decode(&store[&key]).expect("a chunk")));
+                let offline = whole.lookup(std::slice::from_ref(&keys), &times).expect("a look-up");
+                let online = table(read).lookup(std::slice::from_ref(&keys), &times).expect("a look-up");
+                prop_assert_eq!(&online.status, &offline.status);
+                prop_assert_eq!(online.event_time.to_data(), offline.event_time.to_data());
+                prop_assert_eq!(online.available_at.to_data(), offline.available_at.to_data());
                 for (online, offline) in online.values.iter().zip(&offline.values) {
                     prop_assert_eq!(online.to_data(), offline.to_data());
                 }
@@ -701,4 +726,24 @@ proptest! {
             prop_assert_eq!(got(4).map(|a| a.as_primitive::<Int64Type>().value(0)), Some(all));
         }
     }
+}
+
+#[test]
+fn a_look_up_of_a_long_history_reads_a_chunk_or_two() -> Result<()> {
+    let mut view = integers(None, 5);
+    if let Kind::Recorded(recorded) = &mut view.kind {
+        recorded.features.truncate(4);
+    }
+    let view = Arc::new(view);
+    let rows: Vec<IntegerRow> = (0..1_000).map(|i| (Some(1), Some(i), Some(i + 3), 0, Some(i as f64))).collect();
+    let stored: std::collections::BTreeMap<_, _> =
+        chunk::store_in(&view, "[1]", &integer_rows(&rows), 10)?.into_iter().collect();
+    assert_eq!(stored.len(), 100);
+    let head = chunk::Head::decode(&stored["[1]"])?;
+    assert_eq!(head.needed(&view, "[1]", &ints(&[Some(2_000), None]))?, [""; 0]);
+    assert_eq!(head.needed(&view, "[1]", &ints(&[Some(-1)]))?, [""; 0]);
+    assert_eq!(head.needed(&view, "[1]", &ints(&[Some(109)]))?, ["[1]#10"]);
+    assert_eq!(head.needed(&view, "[1]", &ints(&[Some(102)]))?, ["[1]#9", "[1]#10"]);
+    assert_eq!(head.needed(&view, "[1]", &ints(&[Some(502), Some(7)]))?, ["[1]#0", "[1]#49", "[1]#50"]);
+    Ok(())
 }
