@@ -28,13 +28,13 @@ pub(crate) async fn collect_within(
     let mut stream = execute_stream(plan, Arc::clone(context))?;
     let mut batches = Vec::new();
     while let Some(batch) = stream.try_next().await? {
-        memory.try_grow(times * row_bytes(&batch)).map_err(|error| {
-            resources_datafusion_err!(
-                "{what} do not fit into the memory limit ({}); raise it with SET datafusion.runtime.memory_limit, or \
-                 give fewer rows",
-                error.strip_backtrace()
-            )
-        })?;
+        if memory.try_grow(times * row_bytes(&batch)).is_err() {
+            let read: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            return Err(resources_datafusion_err!(
+                "{what} do not fit into the memory limit after {read} rows; raise it with SET \
+                 datafusion.runtime.memory_limit, or give fewer rows"
+            ));
+        }
         batches.push(batch);
     }
     Ok((batches, memory))

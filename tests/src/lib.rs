@@ -53,7 +53,8 @@ impl Served {
         Self::project(Path::new("tests/guide/flights"))
     }
 
-    /// Materializes and serves; fails with what the process said when it does not answer within a minute.
+    /// Materializes and serves; fails with what the process said when it does not answer within five minutes, which a
+    /// busy machine may take to compile the components.
     pub fn project(project: &Path) -> Result<Self> {
         let state = tempfile::tempdir()?;
         let store = state.path().join("sqlite_key_value.db");
@@ -73,7 +74,7 @@ impl Served {
             .spawn()
             .context("skewless up cannot be started")?;
         let mut served = Self { child, url, _state: state };
-        let patience = Instant::now() + Duration::from_mins(1);
+        let patience = Instant::now() + Duration::from_mins(5);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if let Some(status) = served.child.try_wait()? {
                 bail!("skewless up ended with {status}; have the components been built (`cargo xtask component`)?");

@@ -140,12 +140,18 @@ impl AsOfJoinExec {
         Ok(Some((Arc::new(narrowed), used.into_iter().collect())))
     }
 
-    /// The right sides of this join and of those that its left side is made of, gathered at once: all are needed before
-    /// the first row comes out.
-    async fn gather_chain(chain: Vec<Gathered>) -> Result<Arc<Right>> {
-        let gathered = futures::future::join_all(chain).await.into_iter().next();
-        let own = gathered.ok_or_else(|| internal_datafusion_err!("an as-of join has a right side"))?;
-        own.map_err(DataFusionError::Shared)
+    /// The right side of this join, once those of the joins that its left side is made of are gathered too, as many at a
+    /// time as there are cores: all are needed before the first row comes out.
+    async fn gather_chain(chain: Vec<Gathered>, cores: usize) -> Result<Arc<Right>> {
+        let own = chain.first().cloned();
+        let all: Vec<_> = futures::stream::iter(chain)
+            .buffer_unordered(cores)
+            .try_collect()
+            .await
+            .map_err(DataFusionError::Shared)?;
+        drop::<Vec<Arc<Right>>>(all);
+        let Some(own) = own else { return internal_err!("an as-of join has a right side") };
+        own.await.map_err(DataFusionError::Shared)
     }
 
     fn chain(&self, context: &Arc<TaskContext>) -> Vec<Gathered> {
@@ -363,7 +369,6 @@ impl ExecutionPlan for AsOfJoinExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let gathered = Self::gather_chain(self.chain(&context));
         let left = self.left.execute(partition, Arc::clone(&context))?;
         let output = Output {
             rule: Arc::clone(&self.rule),
@@ -373,6 +378,7 @@ impl ExecutionPlan for AsOfJoinExec {
         };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let workers = context.session_config().target_partitions().max(1);
+        let gathered = Self::gather_chain(self.chain(&context), workers);
         let cores = Arc::clone(self.cores.get_or_init(|| Arc::new(Semaphore::new(workers))));
         let stream = async move {
             let right = gathered.await?;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{concat, take, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, Rows, SortField};
@@ -204,7 +204,8 @@ impl Index {
                 }
             }
         }
-        let matched: NullBuffer = found.iter().map(|position| *position != NONE).collect();
+        let is_match = |row: usize| found.get(row).is_some_and(|position| *position != NONE);
+        let matched = NullBuffer::new(BooleanBuffer::collect_bool(count, is_match));
         for position in &mut found {
             *position = self.rows.get(*position as usize).copied().unwrap_or(0);
         }
