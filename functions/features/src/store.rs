@@ -110,14 +110,14 @@ pub(crate) async fn append(
             let head = Head::decode(&bytes).map_err(wrong)?;
             let mut chunks = Vec::new();
             for placed in head.place(view, fresh).map_err(wrong)? {
-                let had = match placed.chunk(&key) {
+                let present = match placed.chunk(&key) {
                     None => head.rows().clone(),
                     Some(chunk) => match read(store, &chunk).await? {
                         None => return Err(lost(view, entity)),
                         Some(bytes) => chunk::decode(&bytes).map_err(wrong)?,
                     },
                 };
-                chunks.push((placed, had));
+                chunks.push((placed, present));
             }
             let Change { set, delete } = head.with(view, &key, chunks).map_err(wrong)?;
             (set, delete)

@@ -122,7 +122,7 @@ impl AsOfJoinExec {
 
     /// Where the left side is an as-of join too: one without the columns that neither this join nor `columns` of what
     /// it gives out need, and which columns remain.
-    fn narrowed_left(&self, columns: &[usize]) -> Result<Option<(Arc<dyn ExecutionPlan>, Vec<usize>)>> {
+    fn narrowed_left(&self, columns: &[usize]) -> Result<Option<Narrowed>> {
         let Some(left) = self.left.downcast_ref::<Self>() else { return Ok(None) };
         let width = self.left.schema().fields().len();
         let mut used: BTreeSet<usize> = columns.iter().copied().filter(|column| *column < width).collect();
@@ -137,7 +137,7 @@ impl AsOfJoinExec {
             Some(projection) => projection.get(*column).copied(),
         };
         let narrowed = left.with_projection(Some(used.iter().filter_map(of_left).collect()))?;
-        Ok(Some((Arc::new(narrowed), used.into_iter().collect())))
+        Ok(Some(Narrowed { left: Arc::new(narrowed), used: used.into_iter().collect() }))
     }
 
     /// The right side of this join, once those of the joins that its left side is made of are gathered too, as many at a
@@ -180,6 +180,13 @@ impl AsOfJoinExec {
         *gathered = Some(future.clone());
         future
     }
+}
+
+/// A left side without some of its columns.
+struct Narrowed {
+    left: Arc<dyn ExecutionPlan>,
+    /// The columns that remain, ascending.
+    used: Vec<usize>,
 }
 
 /// Reads the right side.
@@ -272,7 +279,7 @@ impl EmbeddedProjection for AsOfJoinExec {
     fn with_projection(&self, projection: Option<Vec<usize>>) -> Result<Self> {
         let columns = projection.unwrap_or_else(|| (0..self.joined.fields().len()).collect());
         let (right, wide, rule) = (Arc::clone(&self.right), self.wide.clone(), self.rule.as_ref().clone());
-        let Some((left, used)) = self.narrowed_left(&columns)? else {
+        let Some(Narrowed { left, used }) = self.narrowed_left(&columns)? else {
             return Self::try_new(Arc::clone(&self.left), right, wide, rule, Arc::clone(&self.joined), Some(columns));
         };
         let width = self.left.schema().fields().len();

@@ -421,12 +421,11 @@ impl Merge {
                     let is =
                         |held: &RecordBatch| held.columns().iter().zip(batch.columns()).all(|(a, b)| Arc::ptr_eq(a, b));
                     // It is the last one, or the one before.
-                    let place = match held.iter().rev().take(2).position(is) {
-                        Some(back) => held.len() - back,
-                        None => {
-                            held.push(batch.clone());
-                            held.len()
-                        }
+                    let place = if let Some(back) = held.iter().rev().take(2).position(is) {
+                        held.len() - back
+                    } else {
+                        held.push(batch.clone());
+                        held.len()
                     };
                     (place, at)
                 }
