@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use skewless_udf::groups::starts;
+
 /// Fewer rows are sorted sooner than a thread starts.
 const WORTH_A_THREAD: usize = 1 << 16;
 /// From here on a radix sort is faster than comparing.
@@ -31,18 +33,8 @@ impl Timeline {
     /// The rows with these groups and times, on up to `threads` threads. A row whose group is not below `groups` is left
     /// out.
     pub(super) fn of(ids: &[u32], times: Vec<i64>, groups: usize, threads: usize) -> Self {
-        let mut starts = vec![0_u32; groups + 1];
-        for id in ids {
-            if let Some(count) = starts.get_mut(*id as usize + 1) {
-                *count += 1;
-            }
-        }
-        let mut total = 0;
-        for start in &mut starts {
-            total += *start;
-            *start = total;
-        }
-        let total = total as usize;
+        let starts = starts(ids, groups);
+        let total = starts.last().copied().unwrap_or(0) as usize;
         let threads = threads.clamp(1, (total / WORTH_A_THREAD).max(1));
         let shares = shares(&starts, threads);
         let (places, rows) = if groups == 1 && total == ids.len() {

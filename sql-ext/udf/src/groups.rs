@@ -116,10 +116,10 @@ impl Groups {
     }
 }
 
-/// The rows of each group: those of group `g` are `rows[starts[g]..starts[g + 1]]`, in their own order.
+/// Where the rows of each group start when they are put next to each other, and where those of the last one end.
 ///
 /// Rows of [`NO_GROUP`] are left out.
-pub fn bucket(ids: &[u32], groups: usize) -> (Vec<u32>, Vec<u32>) {
+pub fn starts(ids: &[u32], groups: usize) -> Vec<u32> {
     let mut starts = vec![0_u32; groups + 1];
     for id in ids {
         if let Some(count) = starts.get_mut(*id as usize + 1) {
@@ -131,8 +131,16 @@ pub fn bucket(ids: &[u32], groups: usize) -> (Vec<u32>, Vec<u32>) {
         total += *start;
         *start = total;
     }
+    starts
+}
+
+/// The rows of each group: those of group `g` are `rows[starts[g]..starts[g + 1]]`, in their own order.
+///
+/// Rows of [`NO_GROUP`] are left out.
+pub fn bucket(ids: &[u32], groups: usize) -> (Vec<u32>, Vec<u32>) {
+    let starts = starts(ids, groups);
     let mut next = starts.clone();
-    let mut rows = vec![0_u32; total as usize];
+    let mut rows = vec![0_u32; starts.last().copied().unwrap_or(0) as usize];
     for (row, id) in ids.iter().enumerate() {
         if *id != NO_GROUP
             && let Some(place) = next.get_mut(*id as usize)

@@ -1,8 +1,8 @@
 //! `skewless materialize`: fills the key-value store that `functions/features` answers from.
 //!
 //! `skewless/views` lists the views, `skewless/view/<name>` holds a view's definition, and
-//! `skewless/rows/<name>/<entity key>` an entity's rows, the older ones in chunks beside it. A view is replaced in one transaction: a reader sees all of it
-//! as it was or as it is now.
+//! `skewless/rows/<name>/<entity key>` an entity's rows, the older ones in chunks beside it. A view is replaced in one
+//! transaction: a reader sees all of it as it was or as it is now.
 
 mod history;
 
