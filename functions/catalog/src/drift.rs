@@ -1,6 +1,5 @@
 //! Two-sample tests and distances between a base (reference) and a study sample: one file a method, over slices.
 
-mod gamma;
 mod kolmogorov;
 pub mod ks;
 pub mod psi;

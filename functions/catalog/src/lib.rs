@@ -4,6 +4,7 @@
 //! that a server, a component and a browser compute the same bits. [`FUNCTIONS`] is the list that SQL, HTTP, the page and
 //! the generated reference are made from.
 
+pub mod distribution;
 pub mod drift;
 pub mod feature;
 pub mod function;

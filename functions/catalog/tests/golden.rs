@@ -1,15 +1,22 @@
 //! The catalog against independent tools: scikit-learn, scipy, numpy, FarmHash's own and exact fractions.
-//! `tests/golden/catalog/make.py` made the file and asserts their versions.
+//! The `make.py` beside each file made it and asserts their versions.
 
 use serde_json::Value as Json;
 use skewless_catalog::function::{Function, aggregate};
 use skewless_catalog::sum::ExactMoments;
 use skewless_catalog::{Tolerance, Value, find, json};
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/catalog/catalog.json");
+const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
 
-fn golden() -> Json {
-    serde_json::from_str(&std::fs::read_to_string(GOLDEN).unwrap()).unwrap()
+/// Files of cases, each `{"made_with": …, "cases": [{"function": …, "rows": …, "returns": …}]}`.
+const FILES: &[&str] = &["catalog/catalog.json"];
+
+fn golden(file: &str) -> Json {
+    serde_json::from_str(&std::fs::read_to_string(format!("{GOLDENS}/{file}")).unwrap()).unwrap()
+}
+
+fn cases() -> Vec<Json> {
+    FILES.iter().flat_map(|file| golden(file)["cases"].as_array().unwrap().clone()).collect()
 }
 
 /// Where two values differ by more than the tolerance.
@@ -40,9 +47,8 @@ fn rows(case: &Json, function: &dyn Function) -> Vec<Vec<Value>> {
 
 #[test]
 fn every_function_gives_what_independent_tools_give() {
-    let golden = golden();
     let mut failures = Vec::new();
-    for case in golden["cases"].as_array().unwrap() {
+    for case in &cases() {
         let function = find(case["function"].as_str().unwrap()).unwrap();
         let want = json::from_json(&case["returns"], function.returns()).unwrap();
         let got = aggregate(function, &rows(case, function)).unwrap();
@@ -56,9 +62,8 @@ fn every_function_gives_what_independent_tools_give() {
 
 #[test]
 fn every_function_has_a_golden() {
-    let golden = golden();
-    let tested: Vec<&str> =
-        golden["cases"].as_array().unwrap().iter().filter_map(|case| case["function"].as_str()).collect();
+    let cases = cases();
+    let tested: Vec<&str> = cases.iter().filter_map(|case| case["function"].as_str()).collect();
     let needs_none = ["feature_cross"]; // text only: its examples and property test say it all
     for function in skewless_catalog::FUNCTIONS {
         assert!(
@@ -71,8 +76,7 @@ fn every_function_has_a_golden() {
 
 #[test]
 fn sums_and_moments_are_exact_fractions_rounded_once() {
-    let golden = golden();
-    for entry in golden["sums"].as_array().unwrap() {
+    for entry in golden("catalog/catalog.json")["sums"].as_array().unwrap() {
         let mut moments = ExactMoments::new();
         for value in entry["values"].as_array().unwrap() {
             moments.add(value.as_f64().unwrap());

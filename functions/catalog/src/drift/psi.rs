@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{IS_BASE, Notes, OUTCOME, Outcome, Split, gamma};
+use super::{IS_BASE, Notes, OUTCOME, Outcome, Split};
+use crate::distribution::chi_square_sf;
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value, Values};
 use crate::suggest::did_you_mean;
 
@@ -256,7 +257,7 @@ fn index(
         })
         .sum();
     let p_value = if cells.len() > 1 {
-        Some(gamma::chi_square_sf(psi / (1.0 / n_base as f64 + 1.0 / n_study as f64), k - 1.0))
+        Some(chi_square_sf(psi / (1.0 / n_base as f64 + 1.0 / n_study as f64), k - 1.0))
     } else {
         notes.add("all values fall into one cell, so there is nothing to test");
         None

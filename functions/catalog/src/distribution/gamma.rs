@@ -1,7 +1,8 @@
-//! The chi-square distribution's upper tail, by the incomplete gamma function.
+//! The gamma and chi-square distributions, by the incomplete gamma function.
 
 /// The probability that a chi-square variable with `df` degrees of freedom is at least `x`.
-pub(super) fn chi_square_sf(x: f64, df: f64) -> f64 {
+#[must_use]
+pub fn chi_square_sf(x: f64, df: f64) -> f64 {
     if x.is_nan() || df.is_nan() || df <= 0.0 {
         return f64::NAN;
     }
@@ -12,6 +13,21 @@ pub(super) fn chi_square_sf(x: f64, df: f64) -> f64 {
         return 0.0;
     }
     upper(df / 2.0, x / 2.0).clamp(0.0, 1.0)
+}
+
+/// The probability that a gamma variable of this shape and scale one is at most `x`.
+#[must_use]
+pub fn gamma_cdf(shape: f64, x: f64) -> f64 {
+    if x.is_nan() || shape.is_nan() || shape <= 0.0 {
+        return f64::NAN;
+    }
+    if x <= 0.0 {
+        return 0.0;
+    }
+    if x.is_infinite() {
+        return 1.0;
+    }
+    (1.0 - upper(shape, x)).clamp(0.0, 1.0)
 }
 
 /// The regularized upper incomplete gamma function Q(a, x).
