@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 
 mod column;
+mod state;
 mod value;
 
 pub use column::{Column, Slice, Values};
+pub use state::{BadState, State, compute as compute_by_state};
 pub use value::Value;
 
 /// Whether a function gives a value for each row or one for many.
@@ -17,6 +19,24 @@ pub enum Kind {
     /// One value for all rows; each function says what it does with NULL. Arguments after the columns that it collects
     /// are options: constants with a default.
     Aggregate,
+    /// One value for each row, of that row and those before it, in the order of the stream. Arguments with a default are
+    /// options: constants.
+    Window,
+}
+
+/// Under which heading the reference lists a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Values of features.
+    Features,
+    /// Tests and distances between two samples.
+    Drift,
+    /// Distributions as mergeable values, and verdicts on them.
+    Profiles,
+    /// Detectors of a change in a stream.
+    Detectors,
+    /// How good a model's predictions are, for whom, and how sure that is.
+    Quality,
 }
 
 /// The type of an argument or a result, named in messages as SQL names it.
@@ -30,6 +50,8 @@ pub enum Type {
     Boolean,
     /// UTF-8 text.
     Text,
+    /// Bytes.
+    Bytes,
     /// An instant, in microseconds since 1970-01-01T00:00:00Z.
     Timestamp,
     /// A list of floats.
@@ -51,6 +73,7 @@ impl Display for Type {
             Self::Int64 => "BIGINT",
             Self::Boolean => "BOOLEAN",
             Self::Text => "VARCHAR",
+            Self::Bytes => "BYTEA",
             Self::Timestamp => "TIMESTAMP",
             Self::Float64List => "DOUBLE[]",
             Self::TextList => "VARCHAR[]",
@@ -175,6 +198,15 @@ pub trait Function: Send + Sync {
         Kind::Scalar
     }
 
+    /// Under which heading the reference lists it.
+    fn section(&self) -> Section {
+        match self.kind() {
+            Kind::Scalar => Section::Features,
+            Kind::Aggregate => Section::Drift,
+            Kind::Window => Section::Detectors,
+        }
+    }
+
     /// Its arguments, in order, options last.
     fn args(&self) -> &'static [Arg];
 
@@ -195,6 +227,12 @@ pub trait Function: Send + Sync {
 
     /// Evaluates a call whose arguments [`evaluate`] has checked.
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error>;
+
+    /// An empty state of an aggregate that needs not keep its rows, for a call of no rows that holds its options; `None`
+    /// for one that does. [`compute_by_state`] is then its [`Function::compute`].
+    fn state(&self, _options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
+        Ok(None)
+    }
 }
 
 /// All names of a function: its own, `ml_` and it, and its aliases.
@@ -336,6 +374,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Argument `index` as bytes.
+    pub fn bytes(&self, index: usize) -> Result<Slice<'a, Cow<'a, [u8]>>, Error> {
+        match self.args.get(index).map(|column| &column.values) {
+            Some(Values::Bytes(values)) => Ok(Slice::new(values, self.rows)),
+            other => Err(self.mismatch(index, other)),
+        }
+    }
+
     /// Argument `index` as lists of floats.
     pub fn float_lists(&self, index: usize) -> Result<Slice<'a, Cow<'a, [f64]>>, Error> {
         match self.args.get(index).map(|column| &column.values) {
@@ -350,6 +396,12 @@ impl<'a> Call<'a> {
             Some(Values::TextList(values)) => Ok(Slice::new(values, self.rows)),
             other => Err(self.mismatch(index, other)),
         }
+    }
+
+    /// Whether an argument was given and is not NULL in a row: for functions that treat NULL themselves.
+    #[must_use]
+    pub fn is_given(&self, index: usize, row: usize) -> bool {
+        self.args.get(index).is_some_and(|column| column.is_valid(if column.len() == 1 { 0 } else { row }))
     }
 
     /// An option of an aggregate; `None` where it was left out or is NULL.
@@ -411,7 +463,9 @@ pub fn evaluate(function: &dyn Function, args: &[Column<'_>], rows: usize) -> Re
         }
     }
     match function.kind() {
-        Kind::Aggregate => function.compute(&Call { function: function.name(), args, rows, valid: None }),
+        Kind::Aggregate | Kind::Window => {
+            function.compute(&Call { function: function.name(), args, rows, valid: None })
+        }
         Kind::Scalar => {
             let valid = column::all_valid(args, rows);
             let call = Call { function: function.name(), args, rows, valid };
@@ -422,6 +476,21 @@ pub fn evaluate(function: &dyn Function, args: &[Column<'_>], rows: usize) -> Re
             })
         }
     }
+}
+
+/// An empty state of an aggregate, given its options as columns of one row, or `None` where it keeps its rows.
+///
+/// Options are the arguments after those that [`Function::args`] requires.
+pub fn state(function: &dyn Function, options: &[Column<'_>]) -> Result<Option<Box<dyn State>>, Error> {
+    let required = function.args().iter().filter(|arg| arg.default.is_none());
+    let mut args: Vec<Column<'_>> = required.map(|arg| Column::empty(arg.data_type)).collect();
+    args.extend(options.iter().cloned());
+    function.state(&Call { function: function.name(), args: &args, rows: 0, valid: None })
+}
+
+/// Adds rows to a state of the function.
+pub fn update(function: &dyn Function, state: &mut dyn State, args: &[Column<'_>], rows: usize) -> Result<(), Error> {
+    state.update(&Call { function: function.name(), args, rows, valid: None })
 }
 
 /// Evaluates one call of a scalar function by its name: what HTTP and the page use.

@@ -1,8 +1,10 @@
 //! Values as JSON: what HTTP, the page and the parity tests exchange.
 //!
 //! NaN and infinities are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`; a timestamp is an RFC 3339 string in UTC; an
-//! integer beyond ±2⁵³ is a string of its digits, because JavaScript would round it.
+//! integer beyond ±2⁵³ is a string of its digits, because JavaScript would round it; bytes are base64.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value as Json};
 
 use crate::function::{Error, Function, Type, Value, aggregate, signature};
@@ -27,6 +29,7 @@ pub fn to_json(value: &Value) -> Json {
         Value::Int64(i) => Json::from(*i),
         Value::Boolean(b) => Json::from(*b),
         Value::Text(text) => Json::from(text.as_str()),
+        Value::Bytes(bytes) => Json::from(BASE64.encode(bytes)),
         Value::Timestamp(micros) => Json::from(time::format(*micros) + "Z"),
         Value::Float64List(values) => values.iter().map(float).collect(),
         Value::TextList(values) => values.iter().map(String::as_str).collect(),
@@ -56,6 +59,7 @@ pub fn from_json(json: &Json, data_type: Type) -> Option<Value> {
         Type::Int64 => json.as_i64().or_else(|| json.as_str()?.parse().ok()).map(Value::Int64),
         Type::Boolean => json.as_bool().map(Value::Boolean),
         Type::Text => json.as_str().map(|text| Value::Text(text.to_owned())),
+        Type::Bytes => BASE64.decode(json.as_str()?).ok().map(Value::Bytes),
         Type::Timestamp => json.as_str().and_then(time::parse).map(Value::Timestamp),
         Type::Float64List => json.as_array()?.iter().map(float).collect::<Option<Vec<f64>>>().map(Value::Float64List),
         Type::TextList => json
@@ -124,6 +128,7 @@ mod tests {
             (Value::timestamp("2013-07-04T09:30:00.000001"), Type::Timestamp),
             (Value::from([1.0, f64::INFINITY]), Type::Float64List),
             (Value::from(["a", ""]), Type::TextList),
+            (Value::Bytes(vec![0, 255, 16]), Type::Bytes),
             (Value::Record(vec![("n", Value::Null)]), Type::Record(&[("n", Type::Int64)])),
         ];
         for (value, data_type) in values {

@@ -16,7 +16,9 @@ pub mod suggest;
 pub mod sum;
 pub mod time;
 
-pub use function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value, Values, evaluate};
+pub use function::{
+    Arg, Call, Column, Error, Example, Function, Kind, Section, Tolerance, Type, Value, Values, evaluate,
+};
 
 /// Every function, in the order of the reference.
 pub static FUNCTIONS: &[&dyn Function] = &[

@@ -7,10 +7,7 @@ mod limbs;
 
 use limbs::{Limbs, Magnitude};
 
-/// Bytes that are not a state of this module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("these bytes are not the state of an exact sum; aggregate the column again")]
-pub struct BadState;
+pub use crate::function::BadState;
 
 /// How many NaN, +∞ and -∞ were added: they decide the result, and a retraction takes them back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

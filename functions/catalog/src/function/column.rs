@@ -17,6 +17,8 @@ pub enum Values<'a> {
     Timestamp(Cow<'a, [i64]>),
     /// Texts.
     Text(Vec<Cow<'a, str>>),
+    /// Byte strings.
+    Bytes(Vec<Cow<'a, [u8]>>),
     /// Lists of floats.
     Float64List(Vec<Cow<'a, [f64]>>),
     /// Lists of texts.
@@ -34,6 +36,7 @@ impl Values<'_> {
             Self::Int64(values) | Self::Timestamp(values) => values.len(),
             Self::Boolean(values) => values.len(),
             Self::Text(values) => values.len(),
+            Self::Bytes(values) => values.len(),
             Self::Float64List(values) => values.len(),
             Self::TextList(values) => values.len(),
             Self::Record(fields) => fields.first().map_or(0, |(_, column)| column.len()),
@@ -55,6 +58,7 @@ impl Values<'_> {
             Self::Boolean(_) => Type::Boolean,
             Self::Timestamp(_) => Type::Timestamp,
             Self::Text(_) => Type::Text,
+            Self::Bytes(_) => Type::Bytes,
             Self::Float64List(_) => Type::Float64List,
             Self::TextList(_) => Type::TextList,
             Self::Record(_) => Type::Record(&[]),
@@ -130,6 +134,7 @@ impl<'a> Column<'a> {
             Type::Boolean => Values::Boolean(Cow::Owned(Vec::new())),
             Type::Timestamp => Values::Timestamp(Cow::Owned(Vec::new())),
             Type::Text => Values::Text(Vec::new()),
+            Type::Bytes => Values::Bytes(Vec::new()),
             Type::Float64List => Values::Float64List(Vec::new()),
             Type::TextList => Values::TextList(Vec::new()),
             Type::Record(_) => Values::Record(Vec::new()),
@@ -148,6 +153,9 @@ impl<'a> Column<'a> {
             (Values::Boolean(ours), Values::Boolean(theirs)) => ours.to_mut().extend_from_slice(theirs),
             (Values::Text(ours), Values::Text(theirs)) => {
                 ours.extend(theirs.iter().map(|text| Cow::Owned(text.clone().into_owned())));
+            }
+            (Values::Bytes(ours), Values::Bytes(theirs)) => {
+                ours.extend(theirs.iter().map(|bytes| Cow::Owned(bytes.clone().into_owned())));
             }
             (Values::Float64List(ours), Values::Float64List(theirs)) => {
                 ours.extend(theirs.iter().map(|list| Cow::Owned(list.clone().into_owned())));
@@ -176,6 +184,7 @@ impl<'a> Column<'a> {
             Values::Int64(values) | Values::Timestamp(values) => values.len() * size_of::<i64>(),
             Values::Boolean(values) => values.len(),
             Values::Text(values) => values.iter().map(|text| size_of::<Cow<'_, str>>() + text.len()).sum(),
+            Values::Bytes(values) => values.iter().map(|bytes| size_of::<Cow<'_, [u8]>>() + bytes.len()).sum(),
             Values::Float64List(values) => {
                 values.iter().map(|list| size_of::<Cow<'_, [f64]>>() + size_of_val(&**list)).sum()
             }
@@ -198,6 +207,7 @@ impl<'a> Column<'a> {
             Values::Boolean(values) => values.get(row).copied().map(Value::Boolean),
             Values::Timestamp(values) => values.get(row).copied().map(Value::Timestamp),
             Values::Text(values) => values.get(row).map(|text| Value::Text(text.clone().into_owned())),
+            Values::Bytes(values) => values.get(row).map(|bytes| Value::Bytes(bytes.to_vec())),
             Values::Float64List(values) => values.get(row).map(|list| Value::Float64List(list.to_vec())),
             Values::TextList(values) => {
                 values.get(row).map(|list| Value::TextList(list.iter().map(|text| text.clone().into_owned()).collect()))
@@ -226,6 +236,7 @@ impl<'a> Column<'a> {
             Type::Boolean => Values::Boolean(collect(values, Value::as_boolean)?.into()),
             Type::Timestamp => Values::Timestamp(collect(values, Value::as_timestamp)?.into()),
             Type::Text => Values::Text(collect(values, |v| v.as_text().map(Cow::Borrowed))?),
+            Type::Bytes => Values::Bytes(collect(values, |v| v.as_bytes().map(Cow::Borrowed))?),
             Type::Float64List => Values::Float64List(collect(values, |v| v.as_floats().map(Cow::Borrowed))?),
             Type::TextList => Values::TextList(collect(values, |v| {
                 v.as_texts().map(|list| list.iter().map(|t| Cow::Borrowed(t.as_str())).collect())

@@ -17,6 +17,8 @@ pub enum Value {
     Boolean(bool),
     /// Text.
     Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
     /// Microseconds since 1970-01-01T00:00:00Z.
     Timestamp(i64),
     /// A list of floats.
@@ -56,6 +58,10 @@ impl Value {
 
     pub(super) fn as_text(&self) -> Option<&str> {
         if let Self::Text(value) = self { Some(value) } else { None }
+    }
+
+    pub(super) fn as_bytes(&self) -> Option<&[u8]> {
+        if let Self::Bytes(value) = self { Some(value) } else { None }
     }
 
     pub(super) fn as_floats(&self) -> Option<&[f64]> {
@@ -131,6 +137,11 @@ impl Display for Value {
             Self::Int64(value) => write!(f, "{value}"),
             Self::Boolean(value) => write!(f, "{value}"),
             Self::Text(value) => text(f, value),
+            Self::Bytes(value) => {
+                f.write_str("X'")?;
+                value.iter().try_for_each(|byte| write!(f, "{byte:02X}"))?;
+                f.write_str("'")
+            }
             Self::Timestamp(value) => write!(f, "TIMESTAMP '{}'", time::format(*value)),
             Self::Float64List(values) => list(f, ("[", "]"), values, float),
             Self::TextList(values) => list(f, ("[", "]"), values, text),
