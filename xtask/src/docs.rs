@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
-use skewless_catalog::function::{Function, Kind, names, signature};
+use skewless_catalog::function::{Function, Kind, Section, names, signature};
 use skewless_catalog::{Example, FUNCTIONS, Tolerance, Type, Value, json::to_json};
 
 use crate::workspace::Workspace;
@@ -56,9 +56,9 @@ fn list(paths: &[&str]) -> String {
 }
 
 /// Functions with one text, such as a sine and its cosine, share an entry.
-fn entries(kind: Kind) -> Vec<Vec<&'static dyn Function>> {
+fn entries(section: Section) -> Vec<Vec<&'static dyn Function>> {
     let mut entries: Vec<Vec<&'static dyn Function>> = Vec::new();
-    for function in FUNCTIONS.iter().copied().filter(|function| function.kind() == kind) {
+    for function in FUNCTIONS.iter().copied().filter(|function| function.section() == section) {
         match entries.last_mut() {
             Some(entry) if entry.iter().any(|other| other.long() == function.long()) => entry.push(function),
             _ => entries.push(vec![function]),
@@ -76,28 +76,47 @@ fn reference() -> String {
     );
     let sections = [
         (
-            Kind::Scalar,
+            Section::Features,
             "Features",
             "One value for each row, NULL where an argument is NULL. In SQL anywhere, in the expressions of feature views (and so\n\
              over HTTP, at request time), and in the page by `evaluate(name, args)`.",
         ),
         (
-            Kind::Aggregate,
+            Section::Drift,
             "Drift",
             "Aggregates over a base and a study sample. In SQL with `GROUP BY`, `FILTER` and `OVER`, and in the page by\n\
              `evaluate(name, columns)`. Arguments with a default are options: constants.",
         ),
+        (
+            Section::Profiles,
+            "Profiles",
+            "Distributions as values: made anywhere, stored in a column, merged in any order to the same bytes, compared later. In\n\
+             JSON and in the page a profile is text in base64.",
+        ),
+        (
+            Section::Detectors,
+            "Change detectors",
+            "One value for each row of a stream, of that row and those before it. In SQL a window function whose `OVER` has an\n\
+             `ORDER BY` (the stream's order) and may have a `PARTITION BY`; in the page by `evaluate(name, columns)`, which gives a\n\
+             value for each row. Examples show the last row's.",
+        ),
+        (
+            Section::Quality,
+            "Model quality",
+            "Aggregates over labels and predictions, with intervals; `GROUP BY` gives slices. Arguments with a default are options:\n\
+             constants.",
+        ),
     ];
-    for (kind, title, about) in sections {
+    for (section, title, about) in sections {
         let _ = write!(page, "## {title}\n\n{about}\n\n| function | |\n|---|---|\n");
-        for entry in entries(kind) {
+        for entry in entries(section) {
             for function in &entry {
                 let anchor: Vec<&str> = entry.iter().map(|function| function.name()).collect();
                 let _ = writeln!(page, "| [`{}`](#{}) | {} |", function.name(), anchor.join("-"), function.short());
             }
         }
         page.push('\n');
-        for entry in entries(kind) {
+        for entry in entries(section) {
             describe(&mut page, &entry);
         }
     }
@@ -149,15 +168,21 @@ fn call(function: &dyn Function, example: &Example) -> String {
             let args: Vec<String> = example.rows.iter().flatten().map(Value::to_string).collect();
             format!("{}({})", function.name(), args.join(", "))
         }
-        Kind::Aggregate => {
+        kind @ (Kind::Aggregate | Kind::Window) => {
             let columns: Vec<&str> =
                 function.args().iter().take(example.rows.first().map_or(0, Vec::len)).map(|arg| arg.name).collect();
             let columns = columns.join(", ");
-            let rows: Vec<String> = example
-                .rows
-                .iter()
-                .map(|row| format!("({})", row.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")))
-                .collect();
+            let row = |row: &Vec<Value>| row.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
+            if kind == Kind::Window {
+                let rows = example.rows.iter().enumerate().map(|(n, values)| format!("({n}, {})", row(values)));
+                let rows: Vec<String> = rows.collect();
+                return format!(
+                    "{}({columns}) OVER (ORDER BY n) FROM (VALUES {}) AS t(n, {columns}) ORDER BY n DESC LIMIT 1",
+                    function.name(),
+                    rows.join(", ")
+                );
+            }
+            let rows: Vec<String> = example.rows.iter().map(|values| format!("({})", row(values))).collect();
             format!("{}({columns}) FROM (VALUES {}) AS t({columns})", function.name(), rows.join(", "))
         }
     }
@@ -222,6 +247,7 @@ fn parity_cases() -> Result<String> {
             let kind = match function.kind() {
                 Kind::Scalar => "scalar",
                 Kind::Aggregate => "aggregate",
+                Kind::Window => "window",
             };
             let args: Vec<Json> = function
                 .args()
@@ -234,7 +260,7 @@ fn parity_cases() -> Result<String> {
         })
         .collect();
     let about = "Generated by `cargo xtask docs` from functions/catalog. Every surface gives these results, bit for bit. A scalar \
-                 function has one row of arguments, an aggregate any number.";
+                 function has one row of arguments, an aggregate or a window function any number; the result of a window function is its last.";
     let lines = functions.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
     Ok(format!("{{\n\"about\": {},\n\"functions\": [\n{}\n]}}\n", serde_json::to_string(about)?, lines.join(",\n")))
 }

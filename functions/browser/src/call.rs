@@ -1,13 +1,13 @@
 //! Calls of catalog functions with JavaScript's values.
 
-use skewless_catalog::{Arg, Column, Function, Kind, Type, Value, find, function};
+use skewless_catalog::{Arg, Column, Function, Kind, Type, Value, find, function, json};
 
 use crate::{Cell, Error};
 
-/// Evaluates a function by name or alias.
+/// Evaluates a function by name or alias. Bytes are text in base64.
 ///
 /// A scalar function takes one value per argument. An aggregate takes an array per column, all of one length, and single
-/// values for its options. A timestamp is a `Date`, text in UTC, or a number of microseconds since 1970.
+/// values for its options; a detector takes the same and gives an array. A timestamp is a `Date`, text in UTC, or a number of microseconds since 1970.
 pub fn evaluate(name: &str, args: &[Cell]) -> Result<Cell, Error> {
     let function = find(name)?;
     let specification = function.args();
@@ -28,7 +28,7 @@ pub fn evaluate(name: &str, args: &[Cell]) -> Result<Cell, Error> {
                 .collect::<Result<_, Error>>()?;
             function::call(function, &values)?
         }
-        Kind::Aggregate => {
+        kind @ (Kind::Aggregate | Kind::Window) => {
             let columns: Vec<Vec<Value>> = args
                 .iter()
                 .enumerate()
@@ -51,7 +51,11 @@ pub fn evaluate(name: &str, args: &[Cell]) -> Result<Cell, Error> {
                     Column::from_values(arg.data_type, &values).map_err(|got| refuse(function, arg, got))
                 })
                 .collect::<Result<_, _>>()?;
-            skewless_catalog::evaluate(function, &columns, count)?.value(0)
+            let result = skewless_catalog::evaluate(function, &columns, count)?;
+            if kind == Kind::Window {
+                return Ok(Cell::List((0..result.len()).map(|row| from_value(result.value(row))).collect()));
+            }
+            result.value(0)
         }
     };
     Ok(from_value(value))
@@ -83,6 +87,7 @@ fn convert(function: &dyn Function, arg: &Arg, cell: &Cell) -> Result<Value, Err
             (value != Value::Null).then_some(value)
         }
         (Type::Timestamp, cell) => cell.to_integer().map(Value::Timestamp),
+        (Type::Bytes, Cell::Text(text)) => json::from_base64(text).map(Value::Bytes),
         (Type::Float64List, Cell::List(cells)) => {
             cells.iter().map(Cell::to_float).collect::<Option<_>>().map(Value::Float64List)
         }
@@ -109,6 +114,7 @@ fn from_value(value: Value) -> Cell {
         Value::Int64(value) | Value::Timestamp(value) => Cell::from_integer(value),
         Value::Boolean(value) => Cell::Boolean(value),
         Value::Text(text) => Cell::Text(text),
+        Value::Bytes(bytes) => Cell::Text(json::base64(&bytes)),
         Value::Float64List(values) => Cell::List(values.into_iter().map(Cell::Number).collect()),
         Value::TextList(values) => Cell::List(values.into_iter().map(Cell::Text).collect()),
         Value::Record(fields) => {
@@ -132,7 +138,7 @@ mod tests {
                 let arity = example.rows.first().map_or(0, Vec::len);
                 let args: Vec<Cell> = match function.kind() {
                     Kind::Scalar => example.rows.iter().flatten().cloned().map(from_value).collect(),
-                    Kind::Aggregate => (0..arity)
+                    Kind::Aggregate | Kind::Window => (0..arity)
                         .map(|i| {
                             let column = example.rows.iter().filter_map(|row| row.get(i)).cloned().map(from_value);
                             let is_option = function.args().get(i).is_some_and(|arg| arg.default.is_some());
@@ -141,7 +147,10 @@ mod tests {
                         })
                         .collect(),
                 };
-                let got = evaluate(function.name(), &args).unwrap_or_else(|error| panic!("{error}"));
+                let mut got = evaluate(function.name(), &args).unwrap_or_else(|error| panic!("{error}"));
+                if let (Kind::Window, Cell::List(rows)) = (function.kind(), &mut got) {
+                    got = rows.pop().expect("a row");
+                }
                 // NaN is not equal to itself; its text is.
                 assert_eq!(format!("{got:?}"), format!("{:?}", from_value(example.returns)), "{}", function.name());
             }

@@ -137,6 +137,7 @@ pub fn functions() -> Functions {
         let kind = match function.kind() {
             Kind::Scalar => "scalar",
             Kind::Aggregate => "aggregate",
+            Kind::Window => "window",
         };
         let args = function.args().iter().map(|arg| {
             object([

@@ -161,9 +161,9 @@ impl Display for Tolerance {
 /// A call and its result: shown in the reference, executed on every surface.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
-    /// One row of arguments for a scalar function, any number for an aggregate.
+    /// One row of arguments for a scalar function, any number for an aggregate or a detector.
     pub rows: Vec<Vec<Value>>,
-    /// What comes out.
+    /// What comes out; for a detector, at the last row.
     pub returns: Value,
 }
 
@@ -498,7 +498,8 @@ pub fn call(function: &dyn Function, args: &[Value]) -> Result<Value, Error> {
     aggregate(function, std::slice::from_ref(&args))
 }
 
-/// Evaluates a function over rows of values: an aggregate over any number, a scalar function over one.
+/// Evaluates a function over rows of values: an aggregate over any number, a scalar function over one, a detector over
+/// any number, of which it tells the last.
 pub fn aggregate<R: AsRef<[Value]>>(function: &dyn Function, rows: &[R]) -> Result<Value, Error> {
     let arity = rows.first().map_or(0, |row| row.as_ref().len());
     if rows.iter().any(|row| row.as_ref().len() != arity) {
@@ -523,5 +524,6 @@ pub fn aggregate<R: AsRef<[Value]>>(function: &dyn Function, rows: &[R]) -> Resu
             })
         })
         .collect::<Result<_, _>>()?;
-    evaluate(function, &columns, rows.len()).map(|column| column.value(0))
+    let result = evaluate(function, &columns, rows.len())?;
+    Ok(result.value(if function.kind() == Kind::Window { rows.len().saturating_sub(1) } else { 0 }))
 }

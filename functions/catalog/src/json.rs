@@ -29,7 +29,7 @@ pub fn to_json(value: &Value) -> Json {
         Value::Int64(i) => Json::from(*i),
         Value::Boolean(b) => Json::from(*b),
         Value::Text(text) => Json::from(text.as_str()),
-        Value::Bytes(bytes) => Json::from(BASE64.encode(bytes)),
+        Value::Bytes(bytes) => Json::from(base64(bytes)),
         Value::Timestamp(micros) => Json::from(time::format(*micros) + "Z"),
         Value::Float64List(values) => values.iter().map(float).collect(),
         Value::TextList(values) => values.iter().map(String::as_str).collect(),
@@ -37,6 +37,18 @@ pub fn to_json(value: &Value) -> Json {
             Json::Object(fields.iter().map(|(name, value)| ((*name).to_owned(), to_json(value))).collect::<Map<_, _>>())
         }
     }
+}
+
+/// Bytes as text.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// The bytes of a text; `None` where it is not base64.
+#[must_use]
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok()
 }
 
 /// JSON as a value of a type; `None` where it is something else.
@@ -59,7 +71,7 @@ pub fn from_json(json: &Json, data_type: Type) -> Option<Value> {
         Type::Int64 => json.as_i64().or_else(|| json.as_str()?.parse().ok()).map(Value::Int64),
         Type::Boolean => json.as_bool().map(Value::Boolean),
         Type::Text => json.as_str().map(|text| Value::Text(text.to_owned())),
-        Type::Bytes => BASE64.decode(json.as_str()?).ok().map(Value::Bytes),
+        Type::Bytes => json.as_str().and_then(from_base64).map(Value::Bytes),
         Type::Timestamp => json.as_str().and_then(time::parse).map(Value::Timestamp),
         Type::Float64List => json.as_array()?.iter().map(float).collect::<Option<Vec<f64>>>().map(Value::Float64List),
         Type::TextList => json

@@ -31,6 +31,7 @@ pub(crate) fn text(name: Option<&str>) -> Result<String> {
             let kind = match function.kind() {
                 Kind::Scalar => "scalar",
                 Kind::Aggregate => "aggregate",
+                Kind::Window => "window",
             };
             writeln!(text, "{:<width$}  {kind:<9}  {}", function.name(), function.short())?;
         }

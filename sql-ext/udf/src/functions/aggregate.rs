@@ -1,18 +1,20 @@
-//! Every aggregate of the catalog as an `AggregateUDF`: it collects its columns and evaluates them at the end, so that the
-//! result cannot depend on partitioning.
+//! Every aggregate of the catalog as an `AggregateUDF`. One that has a state of its own updates and merges it; the others
+//! collect their columns and evaluate them at the end. Neither result depends on partitioning.
 
 use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::utils::SingleRowListArrayBuilder;
-use datafusion_common::{Result, ScalarValue, exec_err, internal_datafusion_err, internal_err, not_impl_err};
+use datafusion_common::{
+    Result, ScalarValue, exec_datafusion_err, exec_err, internal_datafusion_err, internal_err, not_impl_err,
+};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion_expr::{Accumulator, AggregateUDFImpl, ColumnarValue, Documentation, ReversedUDAF, Signature};
-use skewless_catalog::function::{Function, evaluate};
+use skewless_catalog::function::{self, Function, State, evaluate};
 use skewless_catalog::{Arg, Column, Type};
 
 use super::{aliases, convert, documentation, refused, types};
@@ -23,6 +25,8 @@ pub(super) struct Aggregate {
     aliases: Vec<String>,
     signature: Signature,
     documentation: Documentation,
+    /// Whether the catalog keeps a state that is smaller than the rows.
+    has_state: bool,
 }
 
 impl Aggregate {
@@ -32,6 +36,7 @@ impl Aggregate {
             aliases: aliases(function),
             signature: types::plan_signature(function),
             documentation: documentation(function),
+            has_state: matches!(function::state(function, &[]), Ok(Some(_))),
         }
     }
 
@@ -75,29 +80,30 @@ impl AggregateUDFImpl for Aggregate {
         }
         let readings = self.readings(args.expr_fields)?;
         let collected = self.collected().count();
-        let mut columns: Vec<Column<'static>> =
-            readings.iter().take(collected).map(|reading| Column::empty(*reading)).collect();
         let empty = RecordBatch::new_empty(Arc::new(args.schema.clone()));
         let specification = self.function.args().iter().zip(&readings).zip(args.exprs).skip(collected);
         let options: Vec<Column<'static>> = specification
-            .map(|((arg, reading), expr)| {
-                let ColumnarValue::Scalar(constant) = expr.evaluate(&empty)? else {
-                    return exec_err!("{name}: option `{}` has to be a constant, but is {expr}", arg.name);
-                };
-                let array = convert::prepare(&constant.to_array()?, *reading)?;
-                let mut column = Column::empty(*reading);
-                if column.append(&convert::to_column(&array, *reading, arg.name)?) {
-                    Ok(column)
-                } else {
-                    internal_err!("{name}: option `{}` cannot be read", arg.name)
+            .map(|((arg, reading), expr)| match expr.evaluate(&empty)? {
+                ColumnarValue::Scalar(constant) => option(name, arg, *reading, &constant),
+                ColumnarValue::Array(_) => {
+                    exec_err!("{name}: option `{}` has to be a constant, but is {expr}", arg.name)
                 }
             })
             .collect::<Result<_>>()?;
+        if let Some(state) = function::state(self.function, &options).map_err(refused)? {
+            return Ok(Box::new(Stateful { function: self.function, readings, collected, options, state }));
+        }
+        let mut columns: Vec<Column<'static>> =
+            readings.iter().take(collected).map(|reading| Column::empty(*reading)).collect();
         columns.extend(options);
         Ok(Box::new(Collecting { function: self.function, readings, collected, columns }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        if self.has_state {
+            let name = format_state_name(args.name, "state");
+            return Ok(vec![Field::new(name, DataType::LargeBinary, true).into()]);
+        }
         let readings = self.readings(args.input_fields)?;
         let fields = self.collected().zip(readings).map(|(arg, reading)| {
             let item = Field::new_list_field(types::arrow_type(reading), true);
@@ -137,6 +143,70 @@ impl Eq for Aggregate {}
 impl Hash for Aggregate {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.function.name().hash(state);
+    }
+}
+
+/// A constant option as a column of one row.
+pub(super) fn option(name: &str, arg: &Arg, reading: Type, constant: &ScalarValue) -> Result<Column<'static>> {
+    let array = convert::prepare(&constant.to_array()?, reading)?;
+    let mut column = Column::empty(reading);
+    if column.append(&convert::to_column(&array, reading, arg.name)?) {
+        Ok(column)
+    } else {
+        internal_err!("{name}: option `{}` cannot be read", arg.name)
+    }
+}
+
+/// The state of one group.
+struct Stateful {
+    function: &'static dyn Function,
+    readings: Vec<Type>,
+    /// So many arguments are columns; the options come after them.
+    collected: usize,
+    options: Vec<Column<'static>>,
+    state: Box<dyn State>,
+}
+
+impl Accumulator for Stateful {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let rows = values.first().map_or(0, Array::len);
+        let prepared = values.iter().zip(&self.readings).take(self.collected);
+        let arrays: Vec<ArrayRef> =
+            prepared.map(|(array, reading)| convert::prepare(array, *reading)).collect::<Result<_>>()?;
+        let named = arrays.iter().zip(&self.readings).zip(self.function.args());
+        let mut columns: Vec<Column<'_>> = named
+            .map(|((array, reading), arg)| convert::to_column(array, *reading, arg.name))
+            .collect::<Result<_>>()?;
+        columns.extend(self.options.iter().cloned());
+        function::update(self.function, self.state.as_mut(), &columns, rows).map_err(refused)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        ScalarValue::try_from_array(&convert::to_array(self.state.finish().map_err(refused)?)?, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.state.heap_size()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![ScalarValue::LargeBinary(Some(self.state.to_bytes()))])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let Some(states) = states.first().and_then(|array| array.as_binary_opt::<i64>()) else {
+            return internal_err!("{}: the state is not bytes", self.function.name());
+        };
+        for bytes in states.iter().flatten() {
+            self.state.merge(bytes).map_err(|error| exec_datafusion_err!("{}: {error}", self.function.name()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Debug for Stateful {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stateful").field("function", &self.function.name()).finish_non_exhaustive()
     }
 }
 

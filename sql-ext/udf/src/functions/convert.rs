@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, StringArray, StructArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -69,6 +69,10 @@ pub(super) fn to_column<'a>(array: &'a ArrayRef, reading: Type, argument: &str) 
         Type::Text => {
             let texts = array.as_string::<i32>();
             Values::Text((0..texts.len()).map(|row| Cow::Borrowed(texts.value(row))).collect())
+        }
+        Type::Bytes => {
+            let bytes = array.as_binary::<i32>();
+            Values::Bytes((0..bytes.len()).map(|row| Cow::Borrowed(bytes.value(row))).collect())
         }
         Type::Float64List => {
             let lists = array.as_list::<i32>();
@@ -136,6 +140,11 @@ pub(super) fn to_array(column: Column<'static>) -> Result<ArrayRef> {
             let texts = StringArray::from_iter_values(values);
             let (offsets, bytes, _) = texts.into_parts();
             Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
+        }
+        Values::Bytes(values) => {
+            bounded(values.iter().map(|bytes| bytes.len()).sum())?;
+            let (offsets, bytes, _) = BinaryArray::from_iter_values(values).into_parts();
+            Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
         }
         Values::Float64List(lists) => {
             let offsets = offsets_of(lists.iter().map(|list| list.len()).collect())?;

@@ -1,4 +1,5 @@
-//! The catalog as DataFusion functions: one adapter for every scalar function, one for every aggregate. Beside them, for
+//! The catalog as DataFusion functions: one adapter for every scalar function, one for every aggregate, one for every
+//! detector (a window function). Beside them, for
 //! use inside feature views, the transcendental functions over `libm` and float aggregates that no order changes.
 
 mod aggregate;
@@ -7,14 +8,15 @@ mod exact;
 mod math;
 mod scalar;
 mod types;
+mod window;
 
 use std::sync::{Arc, LazyLock};
 
 use datafusion_common::{DataFusionError, Result};
 use datafusion_expr::registry::FunctionRegistry;
-use datafusion_expr::{AggregateUDF, DocSection, Documentation, ScalarUDF};
+use datafusion_expr::{AggregateUDF, DocSection, Documentation, ScalarUDF, WindowUDF};
 use skewless_catalog::function::{Function, Kind, names, signature};
-use skewless_catalog::{FUNCTIONS, Value};
+use skewless_catalog::{FUNCTIONS, Section, Value};
 
 pub(crate) use exact::ExactState;
 pub use exact::exact_aggregates;
@@ -40,6 +42,12 @@ pub fn aggregates() -> Vec<Arc<AggregateUDF>> {
     AGGREGATES.clone()
 }
 
+/// The catalog's detectors.
+pub fn windows() -> Vec<Arc<WindowUDF>> {
+    let of_kind = FUNCTIONS.iter().filter(|function| function.kind() == Kind::Window);
+    of_kind.map(|function| Arc::new(WindowUDF::from(window::Window::new(*function)))).collect()
+}
+
 /// Registers the catalog's functions.
 pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in scalars() {
@@ -47,6 +55,9 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
     }
     for function in aggregates() {
         registry.register_udaf(function)?;
+    }
+    for function in windows() {
+        registry.register_udwf(function)?;
     }
     Ok(())
 }
@@ -58,10 +69,14 @@ fn aliases(function: &dyn Function) -> Vec<String> {
 
 /// What `SHOW FUNCTIONS` tells.
 fn documentation(function: &dyn Function) -> Documentation {
-    let section = match function.kind() {
-        Kind::Scalar => DocSection { include: true, label: "Feature Functions", description: None },
-        Kind::Aggregate => DocSection { include: true, label: "Drift Functions", description: None },
+    let label = match function.section() {
+        Section::Features => "Feature Functions",
+        Section::Drift => "Drift Functions",
+        Section::Profiles => "Profile Functions",
+        Section::Detectors => "Change Detectors",
+        Section::Quality => "Model Quality Functions",
     };
+    let section = DocSection { include: true, label, description: None };
     let mut builder = Documentation::builder(section, function.short(), signature(function));
     for arg in function.args() {
         builder = builder.with_argument(arg.name, arg.about);

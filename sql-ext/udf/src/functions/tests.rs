@@ -134,6 +134,8 @@ fn every_example_comes_out_of_the_adapters() {
                     accumulator.update_batch(&columns).unwrap();
                     accumulator.evaluate().unwrap().to_array().unwrap()
                 }
+                // What a detector's adapter gives is tested in SQL, where a window is planned: tests/sql/functions.slt.
+                Kind::Window => continue,
             };
             assert_eq!(got.data_type(), &types::arrow_type(function.returns()));
             if let Some(want) = want {
