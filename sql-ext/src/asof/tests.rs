@@ -1,5 +1,7 @@
 //! The as-of join against a brute-force oracle, under every way its input may be dealt out.
 
+mod sentences;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 

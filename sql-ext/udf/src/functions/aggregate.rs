@@ -5,18 +5,19 @@ use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::utils::SingleRowListArrayBuilder;
-use datafusion_common::{
-    Result, ScalarValue, exec_datafusion_err, exec_err, internal_datafusion_err, internal_err, not_impl_err,
-};
+use datafusion_common::{Result, ScalarValue, exec_err, internal_datafusion_err, internal_err, not_impl_err};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::utils::{AggregateOrderSensitivity, format_state_name};
-use datafusion_expr::{Accumulator, AggregateUDFImpl, ColumnarValue, Documentation, ReversedUDAF, Signature};
+use datafusion_expr::{
+    Accumulator, AggregateUDFImpl, ColumnarValue, Documentation, GroupsAccumulator, ReversedUDAF, Signature,
+};
 use skewless_catalog::function::{self, Function, State, evaluate};
 use skewless_catalog::{Arg, Column, Type};
 
+use super::grouped::{Grouped, Reading, finish};
 use super::{aliases, convert, documentation, refused, types};
 
 /// An aggregate of the catalog.
@@ -43,6 +44,27 @@ impl Aggregate {
     /// The arguments that are collected row by row; the others are options.
     fn collected(&self) -> impl Iterator<Item = &'static Arg> {
         self.function.args().iter().filter(|arg| arg.default.is_none())
+    }
+
+    /// How the arguments of a call are read.
+    fn reading(&self, args: &AccumulatorArgs<'_>) -> Result<Reading> {
+        let name = self.function.name();
+        if args.is_distinct {
+            return not_impl_err!("{name} does not take DISTINCT; select the distinct rows in a subquery");
+        }
+        let types = self.readings(args.expr_fields)?;
+        let collected = self.collected().count();
+        let empty = RecordBatch::new_empty(Arc::new(args.schema.clone()));
+        let specification = self.function.args().iter().zip(&types).zip(args.exprs).skip(collected);
+        let options = specification
+            .map(|((arg, reading), expr)| match expr.evaluate(&empty)? {
+                ColumnarValue::Scalar(constant) => option(name, arg, *reading, &constant),
+                ColumnarValue::Array(_) => {
+                    exec_err!("{name}: option `{}` has to be a constant, but is {expr}", arg.name)
+                }
+            })
+            .collect::<Result<_>>()?;
+        Ok(Reading { function: self.function, types, collected, options })
     }
 
     fn readings(&self, fields: &[FieldRef]) -> Result<Vec<Type>> {
@@ -74,29 +96,23 @@ impl AggregateUDFImpl for Aggregate {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        let name = self.function.name();
-        if args.is_distinct {
-            return not_impl_err!("{name} does not take DISTINCT; select the distinct rows in a subquery");
+        let reading = self.reading(&args)?;
+        if self.has_state {
+            return Ok(Box::new(Stateful { state: reading.empty()?, reading }));
         }
-        let readings = self.readings(args.expr_fields)?;
-        let collected = self.collected().count();
-        let empty = RecordBatch::new_empty(Arc::new(args.schema.clone()));
-        let specification = self.function.args().iter().zip(&readings).zip(args.exprs).skip(collected);
-        let options: Vec<Column<'static>> = specification
-            .map(|((arg, reading), expr)| match expr.evaluate(&empty)? {
-                ColumnarValue::Scalar(constant) => option(name, arg, *reading, &constant),
-                ColumnarValue::Array(_) => {
-                    exec_err!("{name}: option `{}` has to be a constant, but is {expr}", arg.name)
-                }
-            })
-            .collect::<Result<_>>()?;
-        if let Some(state) = function::state(self.function, &options).map_err(refused)? {
-            return Ok(Box::new(Stateful { function: self.function, readings, collected, options, state }));
-        }
+        let Reading { types: readings, collected, options, .. } = reading;
         let mut columns: Vec<Column<'static>> =
             readings.iter().take(collected).map(|reading| Column::empty(*reading)).collect();
         columns.extend(options);
         Ok(Box::new(Collecting { function: self.function, readings, collected, columns }))
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
+        self.has_state && !args.is_distinct
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Grouped::new(self.reading(&args)?)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -159,30 +175,17 @@ pub(super) fn option(name: &str, arg: &Arg, reading: Type, constant: &ScalarValu
 
 /// The state of one group.
 struct Stateful {
-    function: &'static dyn Function,
-    readings: Vec<Type>,
-    /// So many arguments are columns; the options come after them.
-    collected: usize,
-    options: Vec<Column<'static>>,
+    reading: Reading,
     state: Box<dyn State>,
 }
 
 impl Accumulator for Stateful {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let rows = values.first().map_or(0, Array::len);
-        let prepared = values.iter().zip(&self.readings).take(self.collected);
-        let arrays: Vec<ArrayRef> =
-            prepared.map(|(array, reading)| convert::prepare(array, *reading)).collect::<Result<_>>()?;
-        let named = arrays.iter().zip(&self.readings).zip(self.function.args());
-        let mut columns: Vec<Column<'_>> = named
-            .map(|((array, reading), arg)| convert::to_column(array, *reading, arg.name))
-            .collect::<Result<_>>()?;
-        columns.extend(self.options.iter().cloned());
-        function::update(self.function, self.state.as_mut(), &columns, rows).map_err(refused)
+        self.reading.update(self.state.as_mut(), values)
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        ScalarValue::try_from_array(&convert::to_array(self.state.finish().map_err(refused)?)?, 0)
+        finish(self.state.as_ref())
     }
 
     fn size(&self) -> usize {
@@ -194,19 +197,13 @@ impl Accumulator for Stateful {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let Some(states) = states.first().and_then(|array| array.as_binary_opt::<i64>()) else {
-            return internal_err!("{}: the state is not bytes", self.function.name());
-        };
-        for bytes in states.iter().flatten() {
-            self.state.merge(bytes).map_err(|error| exec_datafusion_err!("{}: {error}", self.function.name()))?;
-        }
-        Ok(())
+        states.first().map_or(Ok(()), |states| self.reading.merge(self.state.as_mut(), states))
     }
 }
 
 impl Debug for Stateful {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stateful").field("function", &self.function.name()).finish_non_exhaustive()
+        f.debug_struct("Stateful").field("function", &self.reading.function.name()).finish_non_exhaustive()
     }
 }
 

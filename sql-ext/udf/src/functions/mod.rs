@@ -5,6 +5,7 @@
 mod aggregate;
 mod convert;
 mod exact;
+mod grouped;
 mod math;
 mod scalar;
 mod types;
