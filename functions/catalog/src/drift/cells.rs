@@ -132,7 +132,11 @@ impl State for Cells {
         self.check()?;
         let table = self.tally.table();
         let outcome = match table.missing_sample() {
-            Some(sample) => table.untestable(format!("there is no row in the {sample} sample to compare")),
+            Some(sample) => {
+                // NULL is a cell, but not one of two values.
+                let row = if *self.tally.placing() == Placing::TwoValues { "value" } else { "row" };
+                table.untestable(format!("there is no {row} in the {sample} sample to compare"))
+            }
             None => (self.measure)(table),
         };
         Ok(if self.function.returns() == Type::Float64 {

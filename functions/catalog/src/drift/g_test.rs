@@ -13,10 +13,6 @@ impl Function for GTest {
         "g_test"
     }
 
-    fn aliases(&self) -> &'static [&'static str] {
-        &["likelihood_ratio_test"]
-    }
-
     fn kind(&self) -> Kind {
         Kind::Aggregate
     }
