@@ -4,11 +4,13 @@
 mod beta;
 mod binomial;
 mod gamma;
+mod hypergeometric;
 mod normal;
 
 pub use beta::{beta_cdf, beta_quantile, f_sf, student_quantile, student_two_sided};
-pub(crate) use binomial::binomial_probability;
+pub(crate) use binomial::{binomial_probability, deviance};
 pub use gamma::{chi_square_sf, gamma_cdf};
+pub(crate) use hypergeometric::Hypergeometric;
 pub use normal::{normal_cdf, normal_quantile, normal_sf, normal_two_sided};
 
 #[cfg(test)]

@@ -1,15 +1,39 @@
 //! Two-sample tests and distances between a base (reference) and a study sample: one file a method, over slices.
 
+mod cells;
+pub mod chi_square;
+pub mod chi_square_gof;
+pub mod cramers_v;
+pub mod fisher_exact;
+pub mod g_test;
+pub mod hellinger_distance;
+pub mod js_distance;
+pub mod kl_divergence;
 mod kolmogorov;
 pub mod ks;
+pub mod l_infinity_distance;
 pub mod psi;
+mod smoothing;
+pub mod total_variation_distance;
+pub mod two_proportion_z;
 
+pub use chi_square::ChiSquareTest;
+pub use chi_square_gof::ChiSquareGofTest;
+pub use cramers_v::{CramersV, CramersVValue};
+pub use fisher_exact::FisherExactTest;
+pub use g_test::GTest;
+pub use hellinger_distance::{HellingerDistance, HellingerDistanceValue};
+pub use js_distance::{JsDistance, JsDistanceValue};
+pub use kl_divergence::{KlDivergence, KlDivergenceValue};
 pub use ks::KsTest;
+pub use l_infinity_distance::{LInfinityDistance, LInfinityDistanceValue};
 pub use psi::{Psi, PsiValue};
+pub use total_variation_distance::{TotalVariationDistance, TotalVariationDistanceValue};
+pub use two_proportion_z::TwoProportionZTest;
 
 use std::borrow::Cow;
 
-use crate::function::{Arg, Call, Column, Error, Type, Value, Values};
+use crate::function::{Arg, Call, Column, Error, Example, Type, Value, Values};
 
 /// What every test gives.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -124,6 +148,33 @@ impl<T> Split<T> {
         }
         Ok(split)
     }
+}
+
+/// A call whose base and study samples have so many of each category.
+fn counts(categories: &[(&str, usize, usize)], returns: Value) -> Example {
+    let sample = |is_base: bool| {
+        categories.iter().flat_map(move |(category, base, study)| {
+            let times = if is_base { *base } else { *study };
+            std::iter::repeat_n(vec![Value::from(*category), is_base.into()], times)
+        })
+    };
+    Example { rows: sample(true).chain(sample(false)).collect(), returns }
+}
+
+/// Of the examples: the counts of two categories in the base and in the study sample.
+const SHIFT: &[(&str, usize, usize)] = &[("a", 3, 1), ("b", 1, 3)];
+
+/// What a test gives of [`SHIFT`].
+fn shift(statistic: f64, effect_size: f64, p_value: f64) -> Example {
+    let outcome = Outcome {
+        statistic: Some(statistic),
+        effect_size: Some(effect_size),
+        p_value: Some(p_value),
+        n_base: 4,
+        n_study: 4,
+        note: Some("expected counts below 5 in 2 of 2 cells: the p-value is approximate".to_owned()),
+    };
+    counts(SHIFT, outcome.into_value())
 }
 
 #[cfg(test)]

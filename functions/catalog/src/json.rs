@@ -80,9 +80,11 @@ pub fn from_json(json: &Json, data_type: Type) -> Option<Value> {
             .map(|item| item.as_str().map(str::to_owned))
             .collect::<Option<Vec<String>>>()
             .map(Value::TextList),
-        Type::Float64OrText => {
-            float(json).map(Value::Float64).or_else(|| json.as_str().map(|text| Value::Text(text.to_owned())))
-        }
+        // A boolean is a category, as SQL writes it.
+        Type::Float64OrText => float(json)
+            .map(Value::Float64)
+            .or_else(|| json.as_str().map(|text| Value::Text(text.to_owned())))
+            .or_else(|| json.as_bool().map(|is_true| Value::Text(is_true.to_string()))),
         Type::Int64OrText => {
             json.as_i64().map(Value::Int64).or_else(|| json.as_str().map(|text| Value::Text(text.to_owned())))
         }
@@ -147,6 +149,13 @@ mod tests {
             assert_eq!(from_json(&to_json(&value), data_type), Some(value));
         }
         assert!(matches!(from_json(&json!("NaN"), Type::Float64), Some(Value::Float64(x)) if x.is_nan()));
+    }
+
+    #[test]
+    fn a_boolean_is_a_category() {
+        let function = crate::find("total_variation_distance_value").unwrap();
+        let rows = [[json!(true), json!(true)], [json!("true"), json!(false)]].map(Vec::from);
+        assert_eq!(call(function, &rows), Ok(json!(0.0)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use skewless_catalog::{Tolerance, Value, find, json};
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
 
 /// Files of cases, each `{"made_with": …, "cases": [{"function": …, "rows": …, "returns": …}]}`.
-const FILES: &[&str] = &["catalog/catalog.json"];
+const FILES: &[&str] = &["catalog/catalog.json", "drift/drift.json"];
 
 fn golden(file: &str) -> Json {
     serde_json::from_str(&std::fs::read_to_string(format!("{GOLDENS}/{file}")).unwrap()).unwrap()
@@ -30,8 +30,18 @@ fn difference(got: &Value, want: &Value, tolerance: Tolerance) -> Option<String>
     }
 }
 
+/// The rows of a case: given, or samples in few words, `options` after the values.
 fn rows(case: &Json, function: &dyn Function) -> Vec<Vec<Value>> {
     let value = |json: &Json, index: usize| json::from_json(json, function.args()[index].data_type).unwrap();
+    let options = case["options"].as_array().into_iter().flatten().enumerate();
+    let options: Vec<Value> = options.map(|(i, json)| value(json, 2 + i)).collect();
+    // How many values of each category there are in the base and in the study sample.
+    if let Some(cells) = case["counts"].as_array() {
+        let times = |cell: &Json, sample: usize| cell[1 + sample].as_u64().unwrap() as usize;
+        let row = |cell: &Json, is_base: bool| [vec![value(&cell[0], 0), is_base.into()], options.clone()].concat();
+        let sample = |cell, is_base| std::iter::repeat_n(row(cell, is_base), times(cell, usize::from(!is_base)));
+        return cells.iter().flat_map(|cell| sample(cell, true).chain(sample(cell, false))).collect();
+    }
     if let Some(rows) = case["rows"].as_array() {
         let row = |row: &Json| row.as_array().unwrap().iter().enumerate().map(|(i, json)| value(json, i)).collect();
         return rows.iter().map(row).collect();
@@ -40,7 +50,8 @@ fn rows(case: &Json, function: &dyn Function) -> Vec<Vec<Value>> {
     let sample = |sequence: &Json, is_base: bool| -> Vec<Vec<Value>> {
         let part = |i: usize| sequence[i].as_f64().unwrap();
         let x = |i: u64| (i as f64 * part(1)) % 1.0 * part(2) + part(3);
-        (0..sequence[0].as_u64().unwrap()).map(|i| vec![x(i).into(), is_base.into()]).collect()
+        let row = |i: u64| [vec![x(i).into(), is_base.into()], options.clone()].concat();
+        (0..sequence[0].as_u64().unwrap()).map(row).collect()
     };
     [sample(&case["sequences"][0], true), sample(&case["sequences"][1], false)].concat()
 }

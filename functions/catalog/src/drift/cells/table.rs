@@ -1,0 +1,158 @@
+//! The counts of two samples in the cells that either has values in, and what all measures of them share.
+
+use crate::distribution::chi_square_sf;
+use crate::drift::{Notes, Outcome};
+
+/// How many values of each sample a cell has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::drift) struct Cell {
+    pub base: u64,
+    pub study: u64,
+}
+
+impl Cell {
+    pub(in crate::drift) fn add(&mut self, is_base: bool) {
+        if is_base {
+            self.base += 1;
+        } else {
+            self.study += 1;
+        }
+    }
+
+    pub(in crate::drift) fn add_all(&mut self, other: Self) {
+        self.base += other.base;
+        self.study += other.study;
+    }
+
+    fn total(self) -> u64 {
+        self.base + self.study
+    }
+}
+
+/// The cells, none of them empty, and their sums, which are at most 2⁵³.
+#[derive(Debug)]
+pub(in crate::drift) struct Table {
+    pub cells: Vec<Cell>,
+    pub sum: Cell,
+    /// Whether there are more categories than the two that were asked for; their sum is then all that is known.
+    pub is_more: bool,
+    pub notes: Notes,
+}
+
+impl Table {
+    pub(super) fn new(mut cells: Vec<Cell>, is_more: bool, notes: Notes) -> Self {
+        cells.retain(|cell| *cell != Cell::default());
+        let mut sum = Cell::default();
+        for cell in &cells {
+            sum.add_all(*cell);
+        }
+        Self { cells, sum, is_more, notes }
+    }
+
+    /// Which sample has no row, if one has none.
+    pub(super) fn missing_sample(&self) -> Option<&'static str> {
+        match self.sum {
+            Cell { base: 0, .. } => Some("base"),
+            Cell { study: 0, .. } => Some("study"),
+            _ => None,
+        }
+    }
+
+    /// No result, and why.
+    pub(in crate::drift) fn untestable(mut self, reason: impl Into<String>) -> Outcome {
+        self.notes.add(reason);
+        Outcome { n_base: self.sum.base, n_study: self.sum.study, note: self.notes.text(), ..Outcome::default() }
+    }
+
+    /// No result, because all values are in one cell.
+    pub(in crate::drift) fn one_cell(self) -> Outcome {
+        self.untestable(ONE_CELL)
+    }
+
+    /// The counts of the lesser and of the greater value, or why a test of two values is not possible.
+    pub(in crate::drift) fn two_values(&self) -> Result<(Cell, Cell), &'static str> {
+        match *self.cells {
+            _ if self.is_more => {
+                Err("there are more than two values; test them with chi_square_test, or one against the others")
+            }
+            [lower, upper] => Ok((lower, upper)),
+            _ => Err(ONE_CELL),
+        }
+    }
+
+    pub(in crate::drift) fn outcome(self, statistic: f64, effect_size: f64, p_value: Option<f64>) -> Outcome {
+        Outcome {
+            statistic: Some(statistic),
+            effect_size: Some(effect_size),
+            p_value,
+            n_base: self.sum.base,
+            n_study: self.sum.study,
+            note: self.notes.text(),
+        }
+    }
+
+    /// The outcome of a distance: how large it is, and the p-value of the chi-square test of homogeneity.
+    pub(in crate::drift) fn distance(mut self, distance: f64) -> Outcome {
+        let p_value = if self.cells.len() > 1 {
+            self.note_small_expected();
+            Some(self.p_value(self.chi_square()))
+        } else {
+            self.notes.add(ONE_CELL);
+            None
+        };
+        self.outcome(distance, distance, p_value)
+    }
+
+    /// The share of each cell in the base and in the study sample.
+    pub(in crate::drift) fn shares(&self) -> impl Iterator<Item = (f64, f64)> {
+        let (base, study) = (self.sum.base as f64, self.sum.study as f64);
+        self.cells.iter().map(move |cell| (cell.base as f64 / base, cell.study as f64 / study))
+    }
+
+    /// The share of a cell in the study sample less that in the base, in units of 1 / [`Table::unit`], without rounding.
+    pub(in crate::drift) fn difference(&self, cell: Cell) -> i128 {
+        i128::from(cell.study) * i128::from(self.sum.base) - i128::from(cell.base) * i128::from(self.sum.study)
+    }
+
+    /// The product of the sizes of the samples.
+    pub(in crate::drift) fn unit(&self) -> f64 {
+        self.sum.base as f64 * self.sum.study as f64
+    }
+
+    /// Pearson's statistic of homogeneity, without a correction for continuity.
+    pub(in crate::drift) fn chi_square(&self) -> f64 {
+        let unit = self.unit();
+        let square = |cell: &Cell| {
+            let difference = self.difference(*cell) as f64;
+            difference / cell.total() as f64 * (difference / unit)
+        };
+        self.cells.iter().map(square).sum()
+    }
+
+    /// Cramér's V: the root of chi-square over the number of values.
+    pub(in crate::drift) fn cramers_v(&self) -> f64 {
+        (self.chi_square() / self.sum.total() as f64).sqrt()
+    }
+
+    /// The tail of chi-square with one degree of freedom less than there are cells.
+    pub(in crate::drift) fn p_value(&self, statistic: f64) -> f64 {
+        chi_square_sf(statistic, self.cells.len() as f64 - 1.0)
+    }
+
+    /// Says in how many cells fewer than five values of a sample are expected, where the samples come from one distribution.
+    pub(in crate::drift) fn note_small_expected(&mut self) {
+        let (smaller, all) = (u128::from(self.sum.base.min(self.sum.study)), u128::from(self.sum.total()));
+        self.note_small(|cell| u128::from(cell.total()) * smaller < 5 * all);
+    }
+
+    /// Says how many cells are small.
+    pub(in crate::drift) fn note_small(&mut self, is_small: impl Fn(&Cell) -> bool) {
+        let small = self.cells.iter().filter(|cell| is_small(cell)).count();
+        if small > 0 {
+            let all = self.cells.len();
+            self.notes.add(format!("expected counts below 5 in {small} of {all} cells: the p-value is approximate"));
+        }
+    }
+}
+
+pub(in crate::drift) const ONE_CELL: &str = "all values fall into one cell, so there is nothing to test";

@@ -1,0 +1,125 @@
+//! The Jensen–Shannon distance.
+
+use super::cells::{self, BINNING, BINS, EDGES, Placing, Table, VALUE};
+use super::{IS_BASE, OUTCOME, Outcome, SHIFT, counts, shift};
+use crate::distribution::deviance;
+use crate::function::{
+    Arg, Call, Column, Error, Example, Function, Kind, State, Tolerance, Type, Value, compute_by_state,
+};
+
+const BASE: Arg =
+    Arg::option("base", Type::Float64, "2.0", "the base of the logarithm; with 2 the distance is at most 1");
+
+const ARGS: &[Arg] = &[VALUE, IS_BASE, BASE, BINS, BINNING, EDGES];
+
+/// `js_distance(value, is_base)`: the distance with its test.
+pub struct JsDistance;
+
+/// `js_distance_value(value, is_base)`: the distance alone.
+pub struct JsDistanceValue;
+
+impl Function for JsDistance {
+    fn name(&self) -> &'static str {
+        "js_distance"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Aggregate
+    }
+
+    fn args(&self) -> &'static [Arg] {
+        ARGS
+    }
+
+    fn returns(&self) -> Type {
+        OUTCOME
+    }
+
+    fn short(&self) -> &'static str {
+        "Jensen–Shannon distance between two distributions over cells, with the p-value of chi-square"
+    }
+
+    fn long(&self) -> &'static str {
+        concat!(include_str!("js_distance.md"), "\n", include_str!("cells.md"))
+    }
+
+    fn examples(&self) -> Vec<Example> {
+        vec![shift(0.434_421_311_103_480_65, 0.434_421_311_103_480_65, 0.157_299_207_050_285)]
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        Tolerance::Absolute(1e-9)
+    }
+
+    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
+        compute_by_state(self, call)
+    }
+
+    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
+        let base = base(options)?;
+        Ok(Some(cells::state(&Self, Placing::of(options, 3)?, move |table| jensen_shannon(table, base))))
+    }
+}
+
+impl Function for JsDistanceValue {
+    fn name(&self) -> &'static str {
+        "js_distance_value"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Aggregate
+    }
+
+    fn args(&self) -> &'static [Arg] {
+        ARGS
+    }
+
+    fn returns(&self) -> Type {
+        Type::Float64
+    }
+
+    fn short(&self) -> &'static str {
+        "Jensen–Shannon distance between two distributions over cells"
+    }
+
+    fn long(&self) -> &'static str {
+        concat!(include_str!("js_distance.md"), "\n", include_str!("cells.md"))
+    }
+
+    fn examples(&self) -> Vec<Example> {
+        vec![counts(SHIFT, 0.434_421_311_103_480_65.into())]
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        Tolerance::Absolute(1e-9)
+    }
+
+    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
+        compute_by_state(self, call)
+    }
+
+    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
+        let base = base(options)?;
+        Ok(Some(cells::state(&Self, Placing::of(options, 3)?, move |table| jensen_shannon(table, base))))
+    }
+}
+
+fn base(options: &Call<'_>) -> Result<f64, Error> {
+    match options.option(2) {
+        None => Ok(2.0),
+        Some(Value::Float64(base)) if base > 1.0 && base.is_finite() => Ok(base),
+        Some(base) => Err(options.refuse(format!("`base` is {base}, but it has to be finite and above 1"))),
+    }
+}
+
+fn jensen_shannon(table: Table, base: f64) -> Outcome {
+    // Shares and their mean have the same sum, so that their difference can be added to every term: none is negative.
+    let part = |share: f64, other: f64| {
+        let mean = f64::midpoint(share, other);
+        if share == 0.0 { mean } else { deviance(share, (other - share) / 2.0, mean) }
+    };
+    let twice: f64 = table.shares().map(|(base, study)| part(base, study) + part(study, base)).sum();
+    let divergence = (twice / 2.0).min(std::f64::consts::LN_2);
+    let distance = (divergence / libm::log(base)).sqrt();
+    table.distance(distance)
+}
