@@ -47,6 +47,17 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &drift::Psi,
     &drift::PsiValue,
     &drift::KsTest,
+    &drift::KuiperTest,
+    &drift::CramerVonMisesTest,
+    &drift::AndersonDarlingTest,
+    &drift::MannWhitneyTest,
+    &drift::WelchTTest,
+    &drift::EppsSingletonTest,
+    &drift::MmdTest,
+    &drift::WassersteinDistance,
+    &drift::WassersteinDistanceValue,
+    &drift::EnergyDistance,
+    &drift::EnergyDistanceValue,
 ];
 
 /// The function of a name or alias, in any case.

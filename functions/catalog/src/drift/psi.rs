@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{IS_BASE, Notes, OUTCOME, Outcome, Split};
 use crate::distribution::chi_square_sf;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value, Values};
+use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
 use crate::suggest::did_you_mean;
 
 const ARGS: &[Arg] = &[
@@ -121,8 +121,7 @@ impl Function for PsiValue {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        let index = psi(call)?.statistic;
-        Ok(Column::with_validity(Values::Float64(vec![index.unwrap_or(0.0)].into()), vec![index.is_some()]))
+        Ok(psi(call)?.into_statistic())
     }
 }
 
@@ -197,7 +196,7 @@ fn psi(call: &Call<'_>) -> Result<Outcome, Error> {
 }
 
 /// The inner edges: quantiles of the sorted base, linearly interpolated as numpy does, equal ones merged.
-fn quantile_edges(sorted: &[f64], bins: i64) -> Vec<f64> {
+pub(super) fn quantile_edges(sorted: &[f64], bins: i64) -> Vec<f64> {
     let Some(last) = sorted.len().checked_sub(1) else { return Vec::new() };
     let mut edges: Vec<f64> = (1..bins)
         .filter_map(|i| {
