@@ -68,13 +68,18 @@ fn test(base: &[f64], study: &[f64], notes: &mut Notes) -> Result<Finding, Strin
         return Err("all values are equal, so there is nothing to test".to_owned());
     }
     let mut sum = ExactSum::new();
+    let mut most_tied = 0;
     for step in steps(base, study) {
+        most_tied = most_tied.max(step.tied());
         let (tied, below) = (i128::from(step.tied()), i128::from(step.below()));
         let size = i128::from(size);
         let twice = 2 * below + tied;
         let spread = twice * (2 * size - twice) - size * tied;
         let difference = step.middle_difference((m, n)) as f64;
         sum.add(tied as f64 * (difference * difference / spread as f64));
+    }
+    if most_tied > 2 && most_tied * 10 > size {
+        notes.add(format!("{most_tied} of {size} values are equal: with such ties the p-value tends to be too small"));
     }
     let whole = size as f64;
     let effect_size = sum.sum() * whole / (pairs * pairs);

@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use super::kolmogorov::gcd;
-use super::samples::{Finding, Samples, Step, steps};
+use super::samples::{Finding, Samples, steps};
 use super::{OUTCOME, Outcome, TWO_SAMPLES};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
 use crate::sum::ExactSum;
@@ -42,7 +42,7 @@ impl Function for CramerVonMisesTest {
     fn examples(&self) -> Vec<Example> {
         let outcome = Outcome {
             statistic: Some(0.527_777_777_777_777_8),
-            effect_size: Some(0.324_074_074_074_074_1),
+            effect_size: Some(0.351_851_851_851_851_86),
             p_value: Some(0.1),
             n_base: 3,
             n_study: 3,
@@ -61,48 +61,45 @@ impl Function for CramerVonMisesTest {
 }
 
 fn test(base: &[f64], study: &[f64]) -> Finding {
-    let (m, n) = (base.len() as u64, study.len() as u64);
-    // Four times U, which is a multiple of a quarter, and the weighted squares of the distances.
-    let (mut of_base, mut of_study) = (0_u128, 0_u128);
+    let sizes = (base.len() as u64, study.len() as u64);
+    let (m, n) = (sizes.0 as f64, sizes.1 as f64);
+    // (F - G)² is not one number where values are tied: it counts by half as it is below them, by half as above.
     let mut squares = ExactSum::new();
+    let mut below = 0.0;
     for step in steps(base, study) {
-        of_base += squared_shifts(step.base_tied, step.study_below, step.study_tied);
-        of_study += squared_shifts(step.study_tied, step.base_below, step.base_tied);
-        squares.add(step.tied() as f64 * squared_distance(&step, (m, n)));
+        let above = step.distance(sizes) * step.distance(sizes);
+        squares.add(step.tied() as f64 * f64::midpoint(below, above));
+        below = above;
     }
-    let quarters = (u128::from(m) * of_base + u128::from(n) * of_study) as i128;
-    let (pairs, size) = (i128::from(m) * i128::from(n), i128::from(m + n));
-    let excess = 6 * quarters - 4 * pairs * (4 * pairs - 1);
-    let t = excess as f64 / (24.0 * pairs as f64 * size as f64);
-    let p = if m.max(n) <= EXACT_UP_TO { exact_sf(m, n, excess) } else { asymptotic_sf(m as f64, n as f64, t) };
-    Finding { statistic: t, effect_size: Some(squares.sum() / size as f64), p_value: Some(p) }
+    let mean = squares.sum() / (m + n);
+    let t = mean * (m * n / (m + n));
+    let p = if sizes.0.max(sizes.1) <= EXACT_UP_TO { exact_sf(base, study) } else { asymptotic_sf(m, n, t) };
+    Finding { statistic: t, effect_size: Some(mean), p_value: Some(p) }
 }
 
-/// Four times the sum of (pooled midrank - rank)² over the `tied` values of a sample at a step, of which the other sample
-/// has `below` values below and `others` there.
-fn squared_shifts(tied: u64, below: u64, others: u64) -> u128 {
-    let (tied, shift) = (u128::from(tied), u128::from(2 * below + others));
-    // Twice the differences are shift + tied + 1 - 2 k for k = 1 … tied.
-    tied * shift * shift + tied * (tied * tied).saturating_sub(1) / 3
+/// The sum of `(F - G)²` over the values of the two samples in units of `1 / lcm(m, n)²`, rounded up to an integer.
+fn squares_in_units(base: &[f64], study: &[f64], divisor: u64) -> u64 {
+    let sizes = (base.len() as u64, study.len() as u64);
+    let (mut twice, mut below) = (0, 0);
+    for step in steps(base, study) {
+        let distance = step.difference(sizes).unsigned_abs() as u64 / divisor;
+        let above = distance * distance;
+        twice += step.tied() * (below + above);
+        below = above;
+    }
+    twice.div_ceil(2)
 }
 
-/// (F - G)² at a step, where both count the values there by half.
-fn squared_distance(step: &Step, sizes: (u64, u64)) -> f64 {
-    let distance = step.middle_difference(sizes) as f64 / (2.0 * sizes.0 as f64 * sizes.1 as f64);
-    distance * distance
-}
-
-/// The share of all ways to order the two samples whose statistic is at least as large, by the method of Xiao, Gordon and
-/// Yakovlev (J. Stat. Software 17:8, 2006). `excess` is 24 m n (m + n) T.
-fn exact_sf(m: u64, n: u64, excess: i128) -> f64 {
-    let (wide, high) = (i128::from(m), i128::from(n));
-    let lcm = wide * high / i128::from(gcd(m, n));
-    let threshold = (lcm * lcm * (wide + high) * excess).div_euclid(24 * wide * wide * high * high);
-    if threshold <= 0 {
+/// The share of all ways to order the values of two samples without ties whose statistic is at least as large, by the
+/// method of Xiao, Gordon and Yakovlev (J. Stat. Software 17:8, 2006).
+fn exact_sf(base: &[f64], study: &[f64]) -> f64 {
+    let (m, n) = (base.len() as u64, study.len() as u64);
+    let divisor = gcd(m, n);
+    let threshold = squares_in_units(base, study, divisor);
+    if threshold == 0 {
         return 1.0;
     }
-    let (threshold, lcm) = (threshold as u64, lcm as u64);
-    let (across, up) = (lcm / m, lcm / n);
+    let (across, up) = (n / divisor, m / divisor);
     let mut reached = 0_u128;
     // For each point (v, u) of the lattice the sums below the threshold of the paths to it, ascending, and how many have
     // each; a path that reaches the threshold counts with all its ways to go on.

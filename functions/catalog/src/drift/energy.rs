@@ -1,6 +1,6 @@
 //! The energy distance.
 
-use super::samples::{Finding, Samples, infinities, integral};
+use super::samples::{Finding, Samples, integral, remark_infinities};
 use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
 
@@ -99,22 +99,15 @@ fn distance(call: &Call<'_>) -> Result<Outcome, Error> {
 }
 
 fn find(base: &[f64], study: &[f64], notes: &mut Notes) -> Finding {
-    let (m, n) = (base.len() as u64, study.len() as u64);
-    let product = m as f64 * n as f64;
-    let square = integral(base, study, |i, j| {
-        let share = (u128::from(i) * u128::from(n)).abs_diff(u128::from(j) * u128::from(m)) as f64 / product;
-        share * share
-    });
+    let sizes = (base.len() as u64, study.len() as u64);
+    let (m, n) = (sizes.0 as f64, sizes.1 as f64);
+    let square = integral(base, study, |step| step.distance(sizes) * step.distance(sizes));
     // F (1 - G) + G (1 - F): its integral is the mean distance between a value of the base and one of the study sample.
-    let between = integral(base, study, |i, j| {
-        (u128::from(i) * u128::from(n - j) + u128::from(j) * u128::from(m - i)) as f64 / product
+    let between = integral(base, study, |step| {
+        let (f, g) = (step.base_up_to() as f64, step.study_up_to() as f64);
+        (f * (n - g) + g * (m - f)) / (m * n)
     });
-    let infinite = infinities(base, study);
-    if infinite > 0 {
-        notes.add(format!(
-            "{infinite} infinite values: the distance is infinite unless both samples have the same share of each"
-        ));
-    }
+    remark_infinities(base, study, notes);
     let effect_size = if between == 0.0 {
         Some(0.0)
     } else if between.is_finite() {

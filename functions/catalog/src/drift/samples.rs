@@ -85,6 +85,16 @@ pub(super) fn too_few(size: usize, least: usize, sample: &str) -> String {
     }
 }
 
+/// Says of a distance what infinite values do to it.
+pub(super) fn remark_infinities(base: &[f64], study: &[f64], notes: &mut Notes) {
+    let infinite = infinities(base, study);
+    if infinite > 0 {
+        notes.add(format!(
+            "{infinite} infinite values: the distance is infinite unless both samples have the same share of each"
+        ));
+    }
+}
+
 /// How many of the values of two samples are infinite.
 pub(super) fn infinities(base: &[f64], study: &[f64]) -> usize {
     [base, study].into_iter().flatten().filter(|value| value.is_infinite()).count()
@@ -126,6 +136,11 @@ impl Step {
         i128::from(self.base_up_to()) * i128::from(n) - i128::from(self.study_up_to()) * i128::from(m)
     }
 
+    /// The distance between the distribution functions to the right of the value.
+    pub(super) fn distance(&self, sizes: (u64, u64)) -> f64 {
+        self.difference(sizes).unsigned_abs() as f64 / (sizes.0 as f64 * sizes.1 as f64)
+    }
+
     /// Base less study distribution function at the value, where each counts its values there by half, times twice the
     /// product of the sizes (base, study).
     pub(super) fn middle_difference(&self, (m, n): (u64, u64)) -> i128 {
@@ -159,15 +174,14 @@ pub(super) fn steps<'a>(base: &'a [f64], study: &'a [f64]) -> impl Iterator<Item
     })
 }
 
-/// The integral over the real line of a weight of the two distribution functions of sorted samples, given as how many
-/// values of base and study are at most `x`. The sum is exact; it is infinite where the weight is not zero all the way
-/// to an infinite value.
-pub(super) fn integral(base: &[f64], study: &[f64], weight: impl Fn(u64, u64) -> f64) -> f64 {
+/// The integral over the real line of a weight that depends on the distribution functions of two sorted samples, given as
+/// the step before `x`. The sum is exact; it is infinite where the weight is not zero all the way to an infinite value.
+pub(super) fn integral(base: &[f64], study: &[f64], weight: impl Fn(&Step) -> f64) -> f64 {
     let mut sum = ExactSum::new();
     let mut before: Option<Step> = None;
     for step in steps(base, study) {
         if let Some(before) = before {
-            let weight = weight(before.base_up_to(), before.study_up_to());
+            let weight = weight(&before);
             let gap = step.at - before.at;
             if weight == 0.0 {
                 // Nothing, however wide the gap is.

@@ -1,6 +1,6 @@
 //! The Wasserstein-1 (earth mover's) distance.
 
-use super::samples::{Finding, Samples, infinities, integral};
+use super::samples::{Finding, Samples, integral, remark_infinities};
 use super::{IS_BASE, Notes, OUTCOME, Outcome, VALUE};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
 use crate::sum::ExactMoments;
@@ -111,17 +111,9 @@ fn distance(call: &Call<'_>) -> Result<Outcome, Error> {
 }
 
 fn find(base: &[f64], study: &[f64], normed: bool, notes: &mut Notes) -> Result<Finding, String> {
-    let (m, n) = (base.len() as u64, study.len() as u64);
-    let product = m as f64 * n as f64;
-    let share =
-        |i: u64, j: u64| (u128::from(i) * u128::from(n)).abs_diff(u128::from(j) * u128::from(m)) as f64 / product;
-    let distance = integral(base, study, share);
-    let infinite = infinities(base, study);
-    if infinite > 0 {
-        notes.add(format!(
-            "{infinite} infinite values: the distance is infinite unless both samples have the same share of each"
-        ));
-    }
+    let sizes = (base.len() as u64, study.len() as u64);
+    let distance = integral(base, study, |step| step.distance(sizes));
+    remark_infinities(base, study, notes);
     match unit(base) {
         Ok(unit) => {
             let in_units = distance / unit;

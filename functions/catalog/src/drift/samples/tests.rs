@@ -94,7 +94,7 @@ fn too_few_values_are_named() {
 #[test]
 fn constants_are_a_sample_like_others_or_untestable() {
     let (same, other) = (rows(&[7.0; 12], &[7.0; 20]), rows(&[7.0; 12], &[8.0; 20]));
-    for name in ["ks_test", "kuiper_test", "mann_whitney_test"] {
+    for name in ["ks_test", "kuiper_test", "cramer_von_mises_test", "mann_whitney_test"] {
         assert!(float(name, &same, "p_value") >= 1.0, "{name}");
     }
     for name in BY_RANK {
@@ -170,7 +170,7 @@ fn numbers_at_the_end_of_the_range_break_nothing() {
             }
         }
     }
-    let gap = integral(&[-f64::MAX, f64::MAX], &[f64::MAX, f64::MAX], |i, j| (i as f64 - j as f64) / 2.0);
+    let gap = integral(&[-f64::MAX, f64::MAX], &[f64::MAX, f64::MAX], |step| step.distance((2, 2)));
     assert!(gap.is_finite(), "{gap}");
 }
 
@@ -219,6 +219,20 @@ fn samples_of_one_distribution_are_seldom_told_apart() {
         // Binomial with 200 trials at 0.05: 20 or more have a probability of 0.2%.
         assert!(alarms < 20, "{name}: {alarms}");
     }
+}
+
+#[test]
+fn counts_of_one_distribution_are_seldom_told_apart() {
+    // Not by the table of `anderson_darling_test`, which says so.
+    for name in TESTS.into_iter().filter(|name| *name != "anderson_darling_test") {
+        let counts = |n: u64, seed: u64| uniform(n, seed).iter().map(|x| (x * 4.0).floor()).collect::<Vec<f64>>();
+        let alarms = (0..200_u64)
+            .filter(|i| float(name, &rows(&counts(30, 2 * i), &counts(60, 2 * i + 1)), "p_value") <= 0.05)
+            .count();
+        assert!(alarms < 20, "{name}: {alarms}");
+    }
+    let rows = rows(&[0.0, 1.0, 1.0, 1.0], &[0.0, 0.0, 1.0]);
+    assert!(note("anderson_darling_test", &rows).contains("4 of 7 values are equal"));
 }
 
 #[test]
@@ -303,8 +317,9 @@ proptest! {
             };
             prop_assert!((a - mirrored).abs() <= 1e-9 * a.abs().max(1.0), "{} {} {}", name, a, b);
             if let (Value::Float64(p), Value::Float64(q)) = (field(name, &there, "p_value"), field(name, &back, "p_value")) {
-                // With samples of one size the draws of `mmd_test` are of the other one.
-                prop_assert!((p - q).abs() <= if name == "mmd_test" { 0.2 } else { 1e-9 }, "{} {} {}", name, p, q);
+                // With samples of one size the splits of `mmd_test` count for the other one.
+                let noise = if name == "mmd_test" && base.len() == study.len() { 0.25 } else { 1e-9 };
+                prop_assert!((p - q).abs() <= noise, "{} {} {}", name, p, q);
             }
         }
     }
@@ -318,7 +333,7 @@ proptest! {
             }
             let most = match name {
                 "ks_test" | "kuiper_test" | "mann_whitney_test" | "energy_distance" => 1.0,
-                "cramer_von_mises_test" => 1.0 / 3.0,
+                "cramer_von_mises_test" => 0.5,
                 "mmd_test" => std::f64::consts::SQRT_2,
                 "welch_t_test" => continue,
                 _ => INF,
@@ -350,7 +365,7 @@ proptest! {
         let (base, study) = (in_order(base), in_order(study));
         for step in steps(&base, &study) {
             let below = |values: &[f64]| values.iter().filter(|x| **x < step.at).count() as u64;
-            let there = |values: &[f64]| values.iter().filter(|x| x.total_cmp(&&step.at).is_eq()).count() as u64;
+            let there = |values: &[f64]| values.iter().filter(|x| x.total_cmp(&step.at).is_eq()).count() as u64;
             prop_assert_eq!((step.base_below, step.base_tied), (below(&base), there(&base)));
             prop_assert_eq!((step.study_below, step.study_tied), (below(&study), there(&study)));
         }
