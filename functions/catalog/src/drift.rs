@@ -1,9 +1,13 @@
 //! Two-sample tests and distances between a base (reference) and a study sample: one file a method, over slices.
 
-mod cells;
+pub mod anderson_darling;
+pub(crate) mod cells;
 pub mod chi_square;
 pub mod chi_square_gof;
+pub mod cramer_von_mises;
 pub mod cramers_v;
+pub mod energy;
+pub mod epps_singleton;
 pub mod fisher_exact;
 pub mod g_test;
 pub mod hellinger_distance;
@@ -11,27 +15,44 @@ pub mod js_distance;
 pub mod kl_divergence;
 mod kolmogorov;
 pub mod ks;
+pub mod kuiper;
 pub mod l_infinity_distance;
+pub mod mann_whitney;
+pub mod mmd;
 pub mod psi;
+mod samples;
 mod smoothing;
 pub mod total_variation_distance;
 pub mod two_proportion_z;
+pub mod wasserstein;
+pub mod welch;
 
+pub use anderson_darling::AndersonDarlingTest;
 pub use chi_square::ChiSquareTest;
 pub use chi_square_gof::ChiSquareGofTest;
+pub use cramer_von_mises::CramerVonMisesTest;
 pub use cramers_v::{CramersV, CramersVValue};
+pub use energy::{EnergyDistance, EnergyDistanceValue};
+pub use epps_singleton::EppsSingletonTest;
 pub use fisher_exact::FisherExactTest;
 pub use g_test::GTest;
 pub use hellinger_distance::{HellingerDistance, HellingerDistanceValue};
 pub use js_distance::{JsDistance, JsDistanceValue};
 pub use kl_divergence::{KlDivergence, KlDivergenceValue};
 pub use ks::KsTest;
+pub use kuiper::KuiperTest;
 pub use l_infinity_distance::{LInfinityDistance, LInfinityDistanceValue};
+pub use mann_whitney::MannWhitneyTest;
+pub use mmd::MmdTest;
 pub use psi::{Psi, PsiValue};
 pub use total_variation_distance::{TotalVariationDistance, TotalVariationDistanceValue};
 pub use two_proportion_z::TwoProportionZTest;
+pub use wasserstein::{WassersteinDistance, WassersteinDistanceValue};
+pub use welch::WelchTTest;
 
 use std::borrow::Cow;
+
+use samples::Finding;
 
 use crate::function::{Arg, Call, Column, Error, Example, Type, Value, Values};
 
@@ -63,9 +84,22 @@ pub const OUTCOME: Type = Type::Record(&[
 ]);
 
 impl Outcome {
-    /// An outcome without a result, and why.
-    fn untestable(n_base: usize, n_study: usize, notes: &Notes) -> Self {
-        Self { n_base: n_base as u64, n_study: n_study as u64, note: notes.text(), ..Self::default() }
+    /// The outcome of a comparison, or of none and why.
+    fn of(finding: Result<Finding, String>, (n_base, n_study): (u64, u64), mut notes: Notes) -> Self {
+        let (statistic, effect_size, p_value) = match finding {
+            Ok(finding) => (Some(finding.statistic), finding.effect_size, finding.p_value),
+            Err(reason) => {
+                notes.add(reason);
+                (None, None, None)
+            }
+        };
+        Self { statistic, effect_size, p_value, n_base, n_study, note: notes.text() }
+    }
+
+    /// The statistic alone, as a column of one row.
+    fn into_statistic(self) -> Column<'static> {
+        let valid = vec![self.statistic.is_some()];
+        Column::with_validity(Values::Float64(vec![self.statistic.unwrap_or_default()].into()), valid)
     }
 
     /// As one value: what an example expects.
@@ -95,20 +129,35 @@ impl Outcome {
 
 /// Remarks, collected into one note.
 #[derive(Debug, Default)]
-struct Notes(Vec<String>);
+pub(crate) struct Notes(Vec<String>);
 
 impl Notes {
-    fn add(&mut self, note: impl Into<String>) {
+    pub(crate) fn add(&mut self, note: impl Into<String>) {
         self.0.push(note.into());
     }
 
-    fn text(&self) -> Option<String> {
+    /// Counts the NULLs and NaNs of a sample that lack what is compared.
+    fn left_out(&mut self, (nulls, nans): (usize, usize), sample: &str, lack: &str) {
+        if nulls + nans > 0 {
+            self.add(format!("{nulls} NULL and {nans} NaN of the {sample} sample have no {lack} and are left out"));
+        }
+    }
+
+    /// Counts the rows that belong to no sample.
+    fn unassigned(&mut self, rows: usize) {
+        if rows > 0 {
+            self.add(format!("{rows} rows with NULL in is_base belong to no sample"));
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<String> {
         (!self.0.is_empty()).then(|| self.0.join("; "))
     }
 }
 
 const VALUE: Arg = Arg::new("value", Type::Float64, "the value");
 const IS_BASE: Arg = Arg::new("is_base", Type::Boolean, "true in the base sample, false in the study sample");
+const TWO_SAMPLES: &[Arg] = &[VALUE, IS_BASE];
 
 /// The rows of a call `(value, is_base, …)`, split by sample.
 #[derive(Debug)]
@@ -121,33 +170,33 @@ struct Split<T> {
 }
 
 impl<T> Split<T> {
-    fn new<'a>(call: &Call<'a>, get: impl Fn(usize) -> Option<T>) -> Result<Self, Error> {
-        let is_base = call.booleans(1)?;
-        let is_valid = |index: usize, row: usize| {
-            call.arg(index)
-                .is_some_and(|column: &'a Column<'a>| column.is_valid(if column.len() == 1 { 0 } else { row }))
-        };
+    fn new(call: &Call<'_>, get: impl Fn(usize) -> Option<T>) -> Result<Self, Error> {
         let mut split =
             Self { base: Vec::new(), study: Vec::new(), base_nulls: 0, study_nulls: 0, notes: Notes::default() };
-        let mut unassigned = 0_usize;
-        for row in 0..call.rows() {
-            if !is_valid(1, row) {
-                unassigned += 1;
-                continue;
-            }
-            let value = if is_valid(0, row) { get(row) } else { None };
-            match (is_base.get(row), value) {
-                (true, Some(value)) => split.base.push(value),
-                (false, Some(value)) => split.study.push(value),
-                (true, None) => split.base_nulls += 1,
-                (false, None) => split.study_nulls += 1,
-            }
-        }
-        if unassigned > 0 {
-            split.notes.add(format!("{unassigned} rows with NULL in is_base belong to no sample"));
-        }
+        let unassigned = each_row(call, |is_base, row| match (is_base, row.and_then(&get)) {
+            (true, Some(value)) => split.base.push(value),
+            (false, Some(value)) => split.study.push(value),
+            (true, None) => split.base_nulls += 1,
+            (false, None) => split.study_nulls += 1,
+        })?;
+        split.notes.unassigned(unassigned);
         Ok(split)
     }
+}
+
+/// Tells of each row of a call `(value, is_base, …)` whether it is of the base, and which it is, unless its value is NULL;
+/// gives how many rows belong to no sample.
+fn each_row(call: &Call<'_>, mut tell: impl FnMut(bool, Option<usize>)) -> Result<usize, Error> {
+    let is_base = call.booleans(1)?;
+    let mut unassigned = 0;
+    for row in 0..call.rows() {
+        if call.is_given(1, row) {
+            tell(is_base.get(row), call.is_given(0, row).then_some(row));
+        } else {
+            unassigned += 1;
+        }
+    }
+    Ok(unassigned)
 }
 
 /// A call whose base and study samples have so many of each category.

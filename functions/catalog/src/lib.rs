@@ -64,6 +64,17 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &drift::FisherExactTest,
     &drift::TwoProportionZTest,
     &drift::KsTest,
+    &drift::KuiperTest,
+    &drift::CramerVonMisesTest,
+    &drift::AndersonDarlingTest,
+    &drift::MannWhitneyTest,
+    &drift::WelchTTest,
+    &drift::EppsSingletonTest,
+    &drift::MmdTest,
+    &drift::WassersteinDistance,
+    &drift::WassersteinDistanceValue,
+    &drift::EnergyDistance,
+    &drift::EnergyDistanceValue,
 ];
 
 /// The function of a name or alias, in any case.

@@ -1,12 +1,14 @@
 //! Cells: the categories, or the bins of numbers, whose shares in two samples are compared. The tests and distances over
 //! them are each a function of one [`Table`]; rows are counted, and kept only where the cells depend on them.
 
+mod edges;
 mod table;
 mod tally;
 
 use std::fmt::{self, Debug};
 
-pub(super) use table::{Cell, ONE_CELL, Table};
+pub(crate) use edges::quantile_edges;
+pub(crate) use table::{Cell, ONE_CELL, Table};
 use tally::Tally;
 
 use super::Outcome;

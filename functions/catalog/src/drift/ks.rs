@@ -1,10 +1,11 @@
 //! The two-sample Kolmogorov–Smirnov test.
 
-use super::{IS_BASE, Notes, OUTCOME, Outcome, Split, VALUE, kolmogorov};
+use super::samples::{Finding, Samples, steps};
+use super::{OUTCOME, Outcome, TWO_SAMPLES, kolmogorov};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
 
 /// Up to this many values on each side the p-value is exact.
-const EXACT_UP_TO: usize = 10_000;
+const EXACT_UP_TO: u64 = 10_000;
 
 /// `ks_test(value, is_base)`.
 pub struct KsTest;
@@ -19,8 +20,7 @@ impl Function for KsTest {
     }
 
     fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[VALUE, IS_BASE];
-        ARGS
+        TWO_SAMPLES
     }
 
     fn returns(&self) -> Type {
@@ -52,63 +52,23 @@ impl Function for KsTest {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        let value = call.floats(0)?;
-        let split = Split::new(call, |row| Some(value.get(row)))?;
-        let mut notes = split.notes;
-        let mut without_rank = |values: Vec<f64>, nulls: usize, sample: &str| {
-            let before = values.len();
-            let ranked: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
-            let nans = before - ranked.len();
-            if nulls + nans > 0 {
-                notes.add(format!("{nulls} NULL and {nans} NaN of the {sample} sample have no rank and are left out"));
-            }
-            ranked
-        };
-        let base = without_rank(split.base, split.base_nulls, "base");
-        let study = without_rank(split.study, split.study_nulls, "study");
-        Ok(test(base, study, notes).into_column())
+        Ok(Samples::new(call)?.compare(1, |base, study, _| Ok(test(base, study))).into_column())
     }
 }
 
-/// The test of two samples without NaN.
 #[allow(clippy::many_single_char_names, reason = "the names of the formulas")]
-fn test(mut base: Vec<f64>, mut study: Vec<f64>, mut notes: Notes) -> Outcome {
-    let (m, n) = (base.len(), study.len());
-    if m == 0 || n == 0 {
-        notes.add(format!("there is no value in the {} sample to test", if m == 0 { "base" } else { "study" }));
-        return Outcome::untestable(m, n, &notes);
-    }
-    base.sort_unstable_by(f64::total_cmp);
-    study.sort_unstable_by(f64::total_cmp);
+fn test(base: &[f64], study: &[f64]) -> Finding {
+    let (m, n) = (base.len() as u64, study.len() as u64);
     // The distance in units of 1 / lcm(m, n) is an integer.
-    let g = kolmogorov::gcd(m as u64, n as u64);
-    let h = largest_difference(&base, &study) / g;
-    let d = h as f64 / ((m as u64 / g) as f64 * n as f64);
+    let g = kolmogorov::gcd(m, n);
+    let largest = steps(base, study).map(|step| step.difference((m, n)).unsigned_abs()).max().unwrap_or(0);
+    let h = largest as u64 / g;
+    let d = h as f64 / ((m / g) as f64 * n as f64);
     let p = if m.max(n) <= EXACT_UP_TO {
-        kolmogorov::two_sample_exact(m as u64, n as u64, h)
+        kolmogorov::two_sample_exact(m, n, h)
     } else {
         let size = m as f64 * n as f64 / (m as f64 + n as f64);
         kolmogorov::one_sample_sf(size.round_ties_even() as u64, d)
     };
-    Outcome {
-        statistic: Some(d),
-        effect_size: Some(d),
-        p_value: Some(p),
-        n_base: m as u64,
-        n_study: n as u64,
-        note: notes.text(),
-    }
-}
-
-/// The largest distance between the empirical distributions of two sorted samples, times the product of their sizes.
-fn largest_difference(a: &[f64], b: &[f64]) -> u64 {
-    let (mut i, mut j, mut largest) = (0_usize, 0_usize, 0_u64);
-    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
-        // Both distributions step at a shared value before they are compared: ties count once.
-        let at = if x <= y { *x } else { *y };
-        i += a.iter().skip(i).take_while(|value| **value <= at).count();
-        j += b.iter().skip(j).take_while(|value| **value <= at).count();
-        largest = largest.max((i as u64 * b.len() as u64).abs_diff(j as u64 * a.len() as u64));
-    }
-    largest
+    Finding { statistic: d, effect_size: Some(d), p_value: Some(p) }
 }

@@ -1,34 +1,35 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::samples::SplitMix64;
 use crate::find;
 use crate::function::{Value, aggregate};
 
-fn rows(base: &[f64], study: &[f64]) -> Vec<Vec<Value>> {
+pub(super) fn rows(base: &[f64], study: &[f64]) -> Vec<Vec<Value>> {
     let row = |x: &f64, is_base: bool| vec![Value::Float64(*x), Value::Boolean(is_base)];
     base.iter().map(|x| row(x, true)).chain(study.iter().map(|x| row(x, false))).collect()
 }
 
-fn outcome(name: &str, rows: &[Vec<Value>]) -> Vec<(&'static str, Value)> {
+pub(super) fn outcome(name: &str, rows: &[Vec<Value>]) -> Vec<(&'static str, Value)> {
     match aggregate(find(name).unwrap(), rows).unwrap() {
         Value::Record(fields) => fields,
         other => panic!("{other}"),
     }
 }
 
-fn field(name: &str, rows: &[Vec<Value>], wanted: &str) -> Value {
+pub(super) fn field(name: &str, rows: &[Vec<Value>], wanted: &str) -> Value {
     outcome(name, rows).into_iter().find(|(name, _)| *name == wanted).unwrap().1
 }
 
-fn note(name: &str, rows: &[Vec<Value>]) -> String {
+pub(super) fn note(name: &str, rows: &[Vec<Value>]) -> String {
     match field(name, rows, "note") {
         Value::Text(note) => note,
         _ => String::new(),
     }
 }
 
-const NAN: f64 = f64::NAN;
-const INF: f64 = f64::INFINITY;
+pub(super) const NAN: f64 = f64::NAN;
+pub(super) const INF: f64 = f64::INFINITY;
 
 #[test]
 fn an_empty_sample_has_no_result_and_says_so() {
@@ -109,7 +110,17 @@ fn infinities_fall_into_the_open_ends() {
     assert!(matches!(field("psi", &rows(&study, &base), "statistic"), Value::Float64(psi) if psi.is_finite()));
 }
 
-fn sample() -> impl Strategy<Value = Vec<f64>> {
+/// The rows in another order.
+pub(super) fn shuffled(rows: &[Vec<Value>], seed: u64) -> Vec<Vec<Value>> {
+    let mut shuffled = rows.to_vec();
+    let mut random = SplitMix64::new(seed);
+    for i in (1..shuffled.len()).rev() {
+        shuffled.swap(i, random.below(i as u64 + 1) as usize);
+    }
+    shuffled
+}
+
+pub(super) fn sample() -> impl Strategy<Value = Vec<f64>> {
     vec(prop_oneof![-3.0..3.0, Just(0.0), Just(1.0), Just(NAN), Just(INF)], 0..40)
 }
 
@@ -117,12 +128,7 @@ proptest! {
     #[test]
     fn the_order_of_the_rows_does_not_matter(base in sample(), study in sample(), seed in any::<u64>()) {
         let rows = rows(&base, &study);
-        let mut shuffled = rows.clone();
-        let mut state = seed;
-        for i in (1..shuffled.len()).rev() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            shuffled.swap(i, (state >> 33) as usize % (i + 1));
-        }
+        let shuffled = shuffled(&rows, seed);
         for name in ["psi", "ks_test"] {
             prop_assert_eq!(format!("{:?}", outcome(name, &rows)), format!("{:?}", outcome(name, &shuffled)));
         }

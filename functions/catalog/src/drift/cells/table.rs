@@ -5,13 +5,13 @@ use crate::drift::{Notes, Outcome};
 
 /// How many values of each sample a cell has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::drift) struct Cell {
+pub(crate) struct Cell {
     pub base: u64,
     pub study: u64,
 }
 
 impl Cell {
-    pub(in crate::drift) fn add(&mut self, is_base: bool) {
+    pub(crate) fn add(&mut self, is_base: bool) {
         if is_base {
             self.base += 1;
         } else {
@@ -19,19 +19,19 @@ impl Cell {
         }
     }
 
-    pub(in crate::drift) fn add_all(&mut self, other: Self) {
+    pub(crate) fn add_all(&mut self, other: Self) {
         self.base += other.base;
         self.study += other.study;
     }
 
-    fn total(self) -> u64 {
+    pub(crate) fn total(self) -> u64 {
         self.base + self.study
     }
 }
 
 /// The cells, none of them empty, and their sums, which are at most 2⁵³.
 #[derive(Debug)]
-pub(in crate::drift) struct Table {
+pub(crate) struct Table {
     pub cells: Vec<Cell>,
     pub sum: Cell,
     /// Whether there are more categories than the two that were asked for; their sum is then all that is known.
@@ -40,7 +40,7 @@ pub(in crate::drift) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(mut cells: Vec<Cell>, is_more: bool, notes: Notes) -> Self {
+    pub(crate) fn new(mut cells: Vec<Cell>, is_more: bool, notes: Notes) -> Self {
         cells.retain(|cell| *cell != Cell::default());
         let mut sum = Cell::default();
         for cell in &cells {
@@ -50,7 +50,7 @@ impl Table {
     }
 
     /// Which sample has no row, if one has none.
-    pub(super) fn missing_sample(&self) -> Option<&'static str> {
+    pub(crate) fn missing_sample(&self) -> Option<&'static str> {
         match self.sum {
             Cell { base: 0, .. } => Some("base"),
             Cell { study: 0, .. } => Some("study"),
@@ -59,18 +59,18 @@ impl Table {
     }
 
     /// No result, and why.
-    pub(in crate::drift) fn untestable(mut self, reason: impl Into<String>) -> Outcome {
+    pub(crate) fn untestable(mut self, reason: impl Into<String>) -> Outcome {
         self.notes.add(reason);
         Outcome { n_base: self.sum.base, n_study: self.sum.study, note: self.notes.text(), ..Outcome::default() }
     }
 
     /// No result, because all values are in one cell.
-    pub(in crate::drift) fn one_cell(self) -> Outcome {
+    pub(crate) fn one_cell(self) -> Outcome {
         self.untestable(ONE_CELL)
     }
 
     /// The counts of the lesser and of the greater value, or why a test of two values is not possible.
-    pub(in crate::drift) fn two_values(&self) -> Result<(Cell, Cell), &'static str> {
+    pub(crate) fn two_values(&self) -> Result<(Cell, Cell), &'static str> {
         match *self.cells {
             _ if self.is_more => {
                 Err("there are more than two values; test them with chi_square_test, or one against the others")
@@ -80,7 +80,7 @@ impl Table {
         }
     }
 
-    pub(in crate::drift) fn outcome(self, statistic: f64, effect_size: f64, p_value: Option<f64>) -> Outcome {
+    pub(crate) fn outcome(self, statistic: f64, effect_size: f64, p_value: Option<f64>) -> Outcome {
         Outcome {
             statistic: Some(statistic),
             effect_size: Some(effect_size),
@@ -92,7 +92,7 @@ impl Table {
     }
 
     /// The outcome of a distance: how large it is, and the p-value of the chi-square test of homogeneity.
-    pub(in crate::drift) fn distance(mut self, distance: f64) -> Outcome {
+    pub(crate) fn distance(mut self, distance: f64) -> Outcome {
         let p_value = if self.cells.len() > 1 {
             self.note_small_expected();
             Some(self.p_value(self.chi_square()))
@@ -104,23 +104,23 @@ impl Table {
     }
 
     /// The share of each cell in the base and in the study sample.
-    pub(in crate::drift) fn shares(&self) -> impl Iterator<Item = (f64, f64)> {
+    pub(crate) fn shares(&self) -> impl Iterator<Item = (f64, f64)> {
         let (base, study) = (self.sum.base as f64, self.sum.study as f64);
         self.cells.iter().map(move |cell| (cell.base as f64 / base, cell.study as f64 / study))
     }
 
     /// The share of a cell in the study sample less that in the base, in units of 1 / [`Table::unit`], without rounding.
-    pub(in crate::drift) fn difference(&self, cell: Cell) -> i128 {
+    pub(crate) fn difference(&self, cell: Cell) -> i128 {
         i128::from(cell.study) * i128::from(self.sum.base) - i128::from(cell.base) * i128::from(self.sum.study)
     }
 
     /// The product of the sizes of the samples.
-    pub(in crate::drift) fn unit(&self) -> f64 {
+    pub(crate) fn unit(&self) -> f64 {
         self.sum.base as f64 * self.sum.study as f64
     }
 
     /// Pearson's statistic of homogeneity, without a correction for continuity.
-    pub(in crate::drift) fn chi_square(&self) -> f64 {
+    pub(crate) fn chi_square(&self) -> f64 {
         let unit = self.unit();
         let square = |cell: &Cell| {
             let difference = self.difference(*cell) as f64;
@@ -130,23 +130,23 @@ impl Table {
     }
 
     /// Cramér's V: the root of chi-square over the number of values.
-    pub(in crate::drift) fn cramers_v(&self) -> f64 {
+    pub(crate) fn cramers_v(&self) -> f64 {
         (self.chi_square() / self.sum.total() as f64).sqrt()
     }
 
     /// The tail of chi-square with one degree of freedom less than there are cells.
-    pub(in crate::drift) fn p_value(&self, statistic: f64) -> f64 {
+    pub(crate) fn p_value(&self, statistic: f64) -> f64 {
         chi_square_sf(statistic, self.cells.len() as f64 - 1.0)
     }
 
     /// Says in how many cells fewer than five values of a sample are expected, where the samples come from one distribution.
-    pub(in crate::drift) fn note_small_expected(&mut self) {
+    pub(crate) fn note_small_expected(&mut self) {
         let (smaller, all) = (u128::from(self.sum.base.min(self.sum.study)), u128::from(self.sum.total()));
         self.note_small(|cell| u128::from(cell.total()) * smaller < 5 * all);
     }
 
     /// Says how many cells are small.
-    pub(in crate::drift) fn note_small(&mut self, is_small: impl Fn(&Cell) -> bool) {
+    pub(crate) fn note_small(&mut self, is_small: impl Fn(&Cell) -> bool) {
         let small = self.cells.iter().filter(|cell| is_small(cell)).count();
         if small > 0 {
             let all = self.cells.len();
@@ -155,4 +155,4 @@ impl Table {
     }
 }
 
-pub(in crate::drift) const ONE_CELL: &str = "all values fall into one cell, so there is nothing to test";
+pub(crate) const ONE_CELL: &str = "all values fall into one cell, so there is nothing to test";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::edges::{open_below, quantile_edges};
 use super::{Cell, Placing, Table};
 use crate::drift::Notes;
 use crate::function::{BadState, Call, Error};
@@ -362,10 +363,7 @@ fn binned(placing: &Placing, base: &[f64], study: &[f64]) -> Vec<Cell> {
         Placing::Quantiles(bins) => quantiles(base, *bins),
         Placing::Edges(_) | Placing::TwoValues => Vec::new(),
     };
-    // Where the first bin holds the least value of the base alone, often all of it, what lies below is another bin.
-    if edges.first().is_some_and(|edge| *edge <= least) && least.is_finite() {
-        edges.insert(0, least.next_down());
-    }
+    open_below(&mut edges, least);
     let mut cells = vec![Cell::default(); edges.len() + 1];
     for (sample, is_base) in [(base, true), (study, false)] {
         for number in sample {
@@ -377,29 +375,11 @@ fn binned(placing: &Placing, base: &[f64], study: &[f64]) -> Vec<Cell> {
     cells
 }
 
-/// The inner edges: quantiles of the base, linearly interpolated as numpy does, equal ones merged.
+/// The quantiles of the base.
 fn quantiles(base: &[f64], bins: i64) -> Vec<f64> {
     let mut sorted = base.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let Some(last) = sorted.len().checked_sub(1) else { return Vec::new() };
-    let mut edges: Vec<f64> = (1..bins)
-        .filter_map(|i| {
-            let place = last as f64 * (i as f64 / bins as f64);
-            let (below, share) = (place.floor() as usize, place - place.floor());
-            let low = *sorted.get(below)?;
-            let high = *sorted.get(below + 1).unwrap_or(&low);
-            let step = high - low;
-            Some(if step.is_finite() {
-                if share < 0.5 { low + step * share } else { high - step * (1.0 - share) }
-            } else if share < 0.5 {
-                low
-            } else {
-                high
-            })
-        })
-        .collect();
-    edges.dedup();
-    edges
+    quantile_edges(sorted.len() as u64, |place| sorted.get(place as usize).copied(), bins)
 }
 
 /// The inner edges: equal parts of the range of the finite values of the base, as numpy's `linspace` cuts it.

@@ -1,0 +1,206 @@
+//! Welch's t-test.
+
+use super::samples::{Finding, too_few};
+use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES, each_row};
+use crate::distribution::student_two_sided;
+use crate::function::{
+    Arg, BadState, Call, Column, Error, Example, Function, Kind, State, Tolerance, Type, compute_by_state,
+};
+use crate::sum::{ExactMoments, read_u64};
+
+/// `welch_t_test(value, is_base)`.
+pub struct WelchTTest;
+
+impl Function for WelchTTest {
+    fn name(&self) -> &'static str {
+        "welch_t_test"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Aggregate
+    }
+
+    fn args(&self) -> &'static [Arg] {
+        TWO_SAMPLES
+    }
+
+    fn returns(&self) -> Type {
+        OUTCOME
+    }
+
+    fn short(&self) -> &'static str {
+        "Welch's t-test: do two samples have one mean, whatever their variances?"
+    }
+
+    fn long(&self) -> &'static str {
+        include_str!("welch.md")
+    }
+
+    fn examples(&self) -> Vec<Example> {
+        let outcome = Outcome {
+            statistic: Some(3.674_234_614_174_767_3),
+            effect_size: Some(3.0),
+            p_value: Some(0.021_311_641_128_756_737),
+            n_base: 3,
+            n_study: 3,
+            note: None,
+        };
+        vec![Example::two_samples(&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0], outcome.into_value())]
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        Tolerance::Relative(1e-10)
+    }
+
+    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
+        compute_by_state(self, call)
+    }
+
+    fn state(&self, _options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
+        Ok(Some(Box::new(Moments::default())))
+    }
+}
+
+/// What the test remembers of the rows.
+#[derive(Debug, Default)]
+struct Moments {
+    base: Sample,
+    study: Sample,
+    unassigned: u64,
+}
+
+/// The moments of the finite values of a sample, and how many others it has.
+#[derive(Debug, Default)]
+struct Sample {
+    moments: ExactMoments,
+    nulls: u64,
+    nans: u64,
+    infinities: u64,
+}
+
+impl Sample {
+    fn add(&mut self, value: Option<f64>) {
+        match value {
+            None => self.nulls += 1,
+            Some(value) if value.is_nan() => self.nans += 1,
+            Some(value) if value.is_infinite() => self.infinities += 1,
+            Some(value) => self.moments.add(value),
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.moments.merge(&other.moments);
+        self.nulls += other.nulls;
+        self.nans += other.nans;
+        self.infinities += other.infinities;
+    }
+
+    /// The counts, the length of the moments, and these.
+    fn write(&self, out: &mut Vec<u8>) {
+        let moments = self.moments.to_bytes();
+        for count in [self.nulls, self.nans, self.infinities, moments.len() as u64] {
+            out.extend_from_slice(&count.to_le_bytes());
+        }
+        out.extend_from_slice(&moments);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, BadState> {
+        let (nulls, nans, infinities) = (read_u64(bytes)?, read_u64(bytes)?, read_u64(bytes)?);
+        let length = usize::try_from(read_u64(bytes)?).map_err(|_| BadState)?;
+        let (moments, rest) = bytes.split_at_checked(length).ok_or(BadState)?;
+        *bytes = rest;
+        Ok(Self { moments: ExactMoments::from_bytes(moments)?, nulls, nans, infinities })
+    }
+
+    /// How many values take part.
+    fn size(&self) -> u64 {
+        self.moments.values().count() + self.infinities
+    }
+}
+
+impl State for Moments {
+    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        let value = call.floats(0)?;
+        let unassigned = each_row(call, |is_base, row| {
+            let sample = if is_base { &mut self.base } else { &mut self.study };
+            sample.add(row.map(|row| value.get(row)));
+        })?;
+        self.unassigned += unassigned as u64;
+        Ok(())
+    }
+
+    fn merge(&mut self, mut bytes: &[u8]) -> Result<(), BadState> {
+        let bytes = &mut bytes;
+        let (unassigned, base, study) = (read_u64(bytes)?, Sample::read(bytes)?, Sample::read(bytes)?);
+        if !bytes.is_empty() {
+            return Err(BadState);
+        }
+        self.unassigned += unassigned;
+        self.base.merge(&base);
+        self.study.merge(&study);
+        Ok(())
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = self.unassigned.to_le_bytes().to_vec();
+        self.base.write(&mut out);
+        self.study.write(&mut out);
+        out
+    }
+
+    fn finish(&self) -> Result<Column<'static>, Error> {
+        let mut notes = Notes::default();
+        notes.unassigned(self.unassigned as usize);
+        for (sample, name) in [(&self.base, "base"), (&self.study, "study")] {
+            notes.left_out((sample.nulls as usize, sample.nans as usize), name, "mean");
+        }
+        let sizes = (self.base.size(), self.study.size());
+        Ok(Outcome::of(test(&self.base, &self.study), sizes, notes).into_column())
+    }
+
+    fn heap_size(&self) -> usize {
+        self.base.moments.heap_size() + self.study.moments.heap_size()
+    }
+}
+
+fn test(base: &Sample, study: &Sample) -> Result<Finding, String> {
+    for (sample, name) in [(base, "base"), (study, "study")] {
+        if sample.size() < 2 {
+            return Err(too_few(sample.size() as usize, 2, name));
+        }
+    }
+    let infinite = base.infinities + study.infinities;
+    if infinite > 0 {
+        return Err(format!("{infinite} infinite values have no variance: there is no result"));
+    }
+    let of = |sample: &Sample| {
+        let (mean, variance) = sample.moments.values().avg().zip(sample.moments.var())?;
+        Some((mean, variance, variance / sample.size() as f64))
+    };
+    let Some(((mean_base, variance_base, error_base), (mean_study, variance_study, error_study))) =
+        of(base).zip(of(study))
+    else {
+        return Err("there are too few values to have a variance".to_owned());
+    };
+    let error = error_base + error_study;
+    let difference = mean_study - mean_base;
+    if error == 0.0 {
+        return Err(
+            "both samples have a variance of zero, so there is nothing to measure a difference of means by".to_owned()
+        );
+    }
+    if !error.is_finite() || !difference.is_finite() {
+        return Err("the variances are beyond the range of floats: there is no result".to_owned());
+    }
+    let (share_base, share_study) = (error_base / error, error_study / error);
+    let freedom = 1.0
+        / (share_base * share_base / (base.size() as f64 - 1.0)
+            + share_study * share_study / (study.size() as f64 - 1.0));
+    let t = difference / error.sqrt();
+    let deviation = (variance_base / 2.0 + variance_study / 2.0).sqrt();
+    Ok(Finding {
+        statistic: t,
+        effect_size: Some(difference / deviation),
+        p_value: Some(student_two_sided(t, freedom)),
+    })
+}
