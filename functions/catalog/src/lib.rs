@@ -11,6 +11,7 @@ pub mod function;
 pub mod hash;
 pub mod json;
 pub mod pit;
+pub mod profile;
 pub mod split;
 pub mod suggest;
 pub mod sum;
@@ -47,6 +48,11 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &drift::Psi,
     &drift::PsiValue,
     &drift::KsTest,
+    &profile::MlProfile,
+    &profile::MlProfileMerge,
+    &profile::MlProfileJson,
+    &profile::MlProfileQuantile,
+    &profile::MlDrift,
 ];
 
 /// The function of a name or alias, in any case.

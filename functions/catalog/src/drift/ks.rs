@@ -4,7 +4,7 @@ use super::{IS_BASE, Notes, OUTCOME, Outcome, Split, VALUE, kolmogorov};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
 
 /// Up to this many values on each side the p-value is exact.
-const EXACT_UP_TO: usize = 10_000;
+const EXACT_UP_TO: u64 = 10_000;
 
 /// `ks_test(value, is_base)`.
 pub struct KsTest;
@@ -80,16 +80,7 @@ fn test(mut base: Vec<f64>, mut study: Vec<f64>, mut notes: Notes) -> Outcome {
     }
     base.sort_unstable_by(f64::total_cmp);
     study.sort_unstable_by(f64::total_cmp);
-    // The distance in units of 1 / lcm(m, n) is an integer.
-    let g = kolmogorov::gcd(m as u64, n as u64);
-    let h = largest_difference(&base, &study) / g;
-    let d = h as f64 / ((m as u64 / g) as f64 * n as f64);
-    let p = if m.max(n) <= EXACT_UP_TO {
-        kolmogorov::two_sample_exact(m as u64, n as u64, h)
-    } else {
-        let size = m as f64 * n as f64 / (m as f64 + n as f64);
-        kolmogorov::one_sample_sf(size.round_ties_even() as u64, d)
-    };
+    let (d, p) = p_value(m as u64, n as u64, largest_difference(&base, &study).into());
     Outcome {
         statistic: Some(d),
         effect_size: Some(d),
@@ -98,6 +89,22 @@ fn test(mut base: Vec<f64>, mut study: Vec<f64>, mut notes: Notes) -> Outcome {
         n_study: n as u64,
         note: notes.text(),
     }
+}
+
+/// The statistic that is `difference / (m n)`, and how probable one as large is for `m` and `n` values.
+#[allow(clippy::many_single_char_names, reason = "the names of the formulas")]
+pub(crate) fn p_value(m: u64, n: u64, difference: u128) -> (f64, f64) {
+    // The distance in units of 1 / lcm(m, n) is an integer.
+    let g = kolmogorov::gcd(m, n);
+    let h = difference / u128::from(g);
+    let d = h as f64 / ((m / g) as f64 * n as f64);
+    let p = if m.max(n) <= EXACT_UP_TO {
+        kolmogorov::two_sample_exact(m, n, h as u64)
+    } else {
+        let size = m as f64 * n as f64 / (m as f64 + n as f64);
+        kolmogorov::one_sample_sf(size.round_ties_even() as u64, d)
+    };
+    (d, p)
 }
 
 /// The largest distance between the empirical distributions of two sorted samples, times the product of their sizes.
