@@ -21,7 +21,7 @@ pub mod mann_whitney;
 pub mod mmd;
 pub mod psi;
 mod samples;
-mod smoothing;
+pub(crate) mod smoothing;
 pub mod total_variation_distance;
 pub mod two_proportion_z;
 pub mod wasserstein;

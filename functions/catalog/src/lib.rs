@@ -11,6 +11,7 @@ pub mod function;
 pub mod hash;
 pub mod json;
 pub mod pit;
+pub mod profile;
 pub mod split;
 pub mod suggest;
 pub mod sum;
@@ -75,6 +76,11 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &drift::WassersteinDistanceValue,
     &drift::EnergyDistance,
     &drift::EnergyDistanceValue,
+    &profile::MlProfile,
+    &profile::MlProfileMerge,
+    &profile::MlProfileJson,
+    &profile::MlProfileQuantile,
+    &profile::MlDrift,
 ];
 
 /// The function of a name or alias, in any case.

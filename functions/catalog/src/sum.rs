@@ -213,6 +213,65 @@ impl ExactMoments {
         }
     }
 
+    /// Adds a value `n` times.
+    pub fn add_times(&mut self, value: f64, n: u64) {
+        self.values.count += n;
+        if value.is_finite() {
+            let (mantissa, shift) = limbs::decompose(value);
+            let times = |part: u64| u128::from(part) * u128::from(n);
+            self.values.total.add_wide(times(mantissa), shift, value < 0.0);
+            let square = u128::from(mantissa) * u128::from(mantissa);
+            self.squares.add_wide(times(square as u64), 2 * shift, false);
+            self.squares.add_wide(times((square >> 64) as u64), 2 * shift + 64, false);
+        } else {
+            *self.values.specials.of(value) += n;
+        }
+    }
+
+    /// Adds values: what [`add`](Self::add) does for each, several times faster where they are many.
+    pub fn add_all(&mut self, values: &[f64]) {
+        // Below this the table of exponents costs more than it saves; above, a sum of squares could overflow.
+        const FEW: usize = 512;
+        const MOST: usize = 1 << 20;
+        for values in values.chunks(MOST) {
+            if values.len() < FEW {
+                for value in values {
+                    self.add(*value);
+                }
+            } else {
+                self.add_by_exponent(values);
+            }
+        }
+    }
+
+    /// Mantissas and their squares are summed for each exponent, and each sum is deposited once.
+    fn add_by_exponent(&mut self, values: &[f64]) {
+        const EXPONENTS: usize = 1 << 11;
+        let mut sums = vec![(0_i128, 0_u128); EXPONENTS];
+        let (mut lowest, mut highest) = (EXPONENTS, 0);
+        for value in values {
+            let bits = value.to_bits();
+            let exponent = (bits >> 52) as usize % EXPONENTS;
+            let mantissa = (bits & ((1 << 52) - 1)) | (u64::from(exponent != 0) << 52);
+            if exponent == EXPONENTS - 1 {
+                *self.values.specials.of(*value) += 1;
+                continue;
+            }
+            (lowest, highest) = (lowest.min(exponent), highest.max(exponent));
+            if let Some((sum, square)) = sums.get_mut(exponent) {
+                let sign = bits.cast_signed() >> 63;
+                *sum += i128::from((mantissa.cast_signed() ^ sign) - sign);
+                *square += u128::from(mantissa) * u128::from(mantissa);
+            }
+        }
+        self.values.count += values.len() as u64;
+        for (exponent, (sum, square)) in sums.iter().enumerate().take(highest + 1).skip(lowest) {
+            let shift = exponent.saturating_sub(1);
+            self.values.total.add_wide(sum.unsigned_abs(), shift, *sum < 0);
+            self.squares.add_wide(*square, 2 * shift, false);
+        }
+    }
+
     /// Takes back one value that was added before.
     pub fn subtract(&mut self, value: f64) {
         self.values.subtract(value);

@@ -9,7 +9,7 @@ use skewless_catalog::{Tolerance, Value, find, json};
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
 
 /// Files of cases, each `{"made_with": …, "cases": [{"function": …, "rows": …, "returns": …}]}`.
-const FILES: &[&str] = &["catalog/catalog.json", "drift/drift.json", "numeric/numeric.json"];
+const FILES: &[&str] = &["catalog/catalog.json", "drift/drift.json", "numeric/numeric.json", "profile/profile.json"];
 
 fn golden(file: &str) -> Json {
     serde_json::from_str(&std::fs::read_to_string(format!("{GOLDENS}/{file}")).unwrap()).unwrap()

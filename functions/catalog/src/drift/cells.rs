@@ -7,7 +7,7 @@ mod tally;
 
 use std::fmt::{self, Debug};
 
-pub(crate) use edges::quantile_edges;
+pub(crate) use edges::{open_below, quantile_edges};
 pub(crate) use table::{Cell, ONE_CELL, Table};
 use tally::Tally;
 

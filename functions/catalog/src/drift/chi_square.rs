@@ -67,7 +67,7 @@ impl Function for ChiSquareTest {
     }
 }
 
-fn chi_square(mut table: Table) -> Outcome {
+pub(crate) fn chi_square(mut table: Table) -> Outcome {
     if table.cells.len() < 2 {
         return table.one_cell();
     }

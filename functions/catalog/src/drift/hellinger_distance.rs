@@ -96,7 +96,7 @@ impl Function for HellingerDistanceValue {
     }
 }
 
-fn hellinger(table: Table) -> Outcome {
+pub(crate) fn hellinger(table: Table) -> Outcome {
     let square: f64 = table
         .shares()
         .map(|(base, study)| {

@@ -112,7 +112,7 @@ fn base(options: &Call<'_>) -> Result<f64, Error> {
     }
 }
 
-fn jensen_shannon(table: Table, base: f64) -> Outcome {
+pub(crate) fn jensen_shannon(table: Table, base: f64) -> Outcome {
     // Shares and their mean have the same sum, so that their difference can be added to every term: none is negative.
     let part = |share: f64, other: f64| {
         let mean = f64::midpoint(share, other);

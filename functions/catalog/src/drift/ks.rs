@@ -56,19 +56,25 @@ impl Function for KsTest {
     }
 }
 
-#[allow(clippy::many_single_char_names, reason = "the names of the formulas")]
 fn test(base: &[f64], study: &[f64]) -> Finding {
     let (m, n) = (base.len() as u64, study.len() as u64);
+    let largest = steps(base, study).map(|step| step.difference((m, n)).unsigned_abs()).max().unwrap_or(0);
+    let (d, p) = p_value(m, n, largest);
+    Finding { statistic: d, effect_size: Some(d), p_value: Some(p) }
+}
+
+/// The statistic that is `difference / (m n)`, and how probable one as large is for `m` and `n` values.
+#[allow(clippy::many_single_char_names, reason = "the names of the formulas")]
+pub(crate) fn p_value(m: u64, n: u64, difference: u128) -> (f64, f64) {
     // The distance in units of 1 / lcm(m, n) is an integer.
     let g = kolmogorov::gcd(m, n);
-    let largest = steps(base, study).map(|step| step.difference((m, n)).unsigned_abs()).max().unwrap_or(0);
-    let h = largest as u64 / g;
+    let h = difference / u128::from(g);
     let d = h as f64 / ((m / g) as f64 * n as f64);
     let p = if m.max(n) <= EXACT_UP_TO {
-        kolmogorov::two_sample_exact(m, n, h)
+        kolmogorov::two_sample_exact(m, n, h as u64)
     } else {
         let size = m as f64 * n as f64 / (m as f64 + n as f64);
         kolmogorov::one_sample_sf(size.round_ties_even() as u64, d)
     };
-    Finding { statistic: d, effect_size: Some(d), p_value: Some(p) }
+    (d, p)
 }

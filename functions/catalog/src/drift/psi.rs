@@ -113,7 +113,7 @@ impl Function for PsiValue {
     }
 }
 
-fn psi(mut table: Table, smoothing: Smoothing) -> Outcome {
+pub(crate) fn psi(mut table: Table, smoothing: Smoothing) -> Outcome {
     let shares = smoothing.shares(&mut table, "PSI", |cell| cell.base == 0 || cell.study == 0);
     let psi: f64 = shares
         .into_iter()

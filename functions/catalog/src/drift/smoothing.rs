@@ -8,7 +8,7 @@ pub(super) const SMOOTHING: Arg =
 
 /// What happens where a cell has values on one side only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Smoothing {
+pub(crate) enum Smoothing {
     /// Half a value is added to every cell.
     Jeffreys,
     /// Nothing.

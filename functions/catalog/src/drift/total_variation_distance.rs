@@ -96,7 +96,7 @@ impl Function for TotalVariationDistanceValue {
     }
 }
 
-fn total_variation(table: Table) -> Outcome {
+pub(crate) fn total_variation(table: Table) -> Outcome {
     let twice: u128 = table.cells.iter().map(|cell| table.difference(*cell).unsigned_abs()).sum();
     let distance = twice as f64 / table.unit() / 2.0;
     table.distance(distance)

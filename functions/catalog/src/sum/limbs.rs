@@ -40,11 +40,15 @@ impl Limbs {
     /// Adds (or takes back) the square of a finite value.
     pub(super) fn add_square(&mut self, value: f64, take_back: bool) {
         let (mantissa, shift) = decompose(value);
-        if mantissa != 0 {
+        self.add_wide(u128::from(mantissa) * u128::from(mantissa), 2 * shift, take_back);
+    }
+
+    /// Adds `magnitude · 2^shift`.
+    pub(super) fn add_wide(&mut self, magnitude: u128, shift: usize, negative: bool) {
+        if magnitude != 0 {
             self.prepare();
-            let square = u128::from(mantissa) * u128::from(mantissa);
-            self.deposit(square as u64, 2 * shift, take_back);
-            self.deposit((square >> 64) as u64, 2 * shift + 64, take_back);
+            self.deposit(magnitude as u64, shift, negative);
+            self.deposit((magnitude >> 64) as u64, shift + 64, negative);
         }
     }
 
@@ -192,7 +196,7 @@ impl Limbs {
 }
 
 /// A finite value as `mantissa · 2^(shift - 1074)`, its sign left out.
-fn decompose(value: f64) -> (u64, usize) {
+pub(super) fn decompose(value: f64) -> (u64, usize) {
     let bits = value.to_bits();
     let exponent = ((bits >> 52) & 0x7ff) as usize;
     let fraction = bits & ((1 << 52) - 1);

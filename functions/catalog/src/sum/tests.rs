@@ -157,6 +157,20 @@ proptest! {
     }
 
     #[test]
+    fn many_values_at_once_are_the_values_one_by_one(
+        values in vec(prop_oneof![9 => finite(), 1 => Just(f64::NAN), 1 => Just(f64::INFINITY)], 1..40),
+        n in 1_u64..2_000,
+    ) {
+        let many: Vec<f64> = values.iter().cycle().take(n as usize).copied().collect();
+        let mut all = ExactMoments::new();
+        all.add_all(&many);
+        prop_assert_eq!(all.to_bytes(), moments_of(&many).to_bytes());
+        let mut times = ExactMoments::new();
+        times.add_times(values[0], n);
+        prop_assert_eq!(times.to_bytes(), moments_of(&vec![values[0]; n as usize]).to_bytes());
+    }
+
+    #[test]
     fn taking_back_leaves_what_was_there(values in vec(finite(), 0..30), more in vec(finite(), 0..30)) {
         let before = moments_of(&values);
         let mut after = before.clone();
