@@ -15,7 +15,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::relation::Relations;
-use crate::{Error, ModelRegistry, Project, Result, ViewRegistry};
+use crate::{ContractRegistry, Error, ModelRegistry, Project, Result, ViewRegistry};
 
 /// What models run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -45,6 +45,7 @@ pub struct Options {
 pub(crate) struct Shared {
     pub(crate) views: ViewRegistry,
     pub(crate) models: ModelRegistry,
+    pub(crate) contracts: ContractRegistry,
     pub(crate) device: Device,
 }
 
@@ -99,6 +100,7 @@ impl SkewlessContext {
         state.register_relation_planner(Arc::new(Relations::new(Arc::clone(&shared))))?;
         skewless_udf::register_all(&mut state)?;
         crate::split::register(&mut state)?;
+        crate::validate::register(&mut state)?;
         crate::score::register(&mut state, &shared)?;
 
         let context = Self { session: SessionContext::new_with_state(state).enable_url_table(), shared, project };
@@ -125,6 +127,11 @@ impl SkewlessContext {
     /// The session's models.
     pub fn models(&self) -> &ModelRegistry {
         &self.shared.models
+    }
+
+    /// The session's data contracts.
+    pub fn contracts(&self) -> &ContractRegistry {
+        &self.shared.contracts
     }
 
     /// The project whose definitions were loaded.

@@ -1,4 +1,4 @@
-//! Feature views, point-in-time training sets, as-of joins and batch scoring as SQL.
+//! Feature views, point-in-time training sets, as-of joins, batch scoring and drift as SQL.
 //!
 //! Every entry (shell, library, tests) goes through one front door, [`SkewlessContext`]: a text of statements is
 //! parsed, our own DDL is taken out, joins that DataFusion cannot plan are rewritten, and the rest is planned and
@@ -8,6 +8,7 @@ mod asof;
 mod audit;
 pub mod codec;
 mod context;
+mod contract;
 mod ddl;
 mod error;
 mod execution;
@@ -20,8 +21,10 @@ mod relation;
 mod score;
 mod split;
 mod training;
+mod validate;
 
 pub use context::{Device, Options, SkewlessContext};
+pub use contract::{Contract, ContractRegistry};
 pub use ddl::{View, ViewRegistry};
 pub use error::{Error, Result};
 pub use front::{Outcome, Statement};

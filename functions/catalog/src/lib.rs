@@ -16,6 +16,7 @@ pub mod split;
 pub mod suggest;
 pub mod sum;
 pub mod time;
+pub mod validate;
 
 pub use function::{
     Arg, Call, Column, Error, Example, Function, Kind, Section, Tolerance, Type, Value, Values, evaluate,

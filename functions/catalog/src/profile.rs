@@ -21,7 +21,7 @@ mod ml_profile_quantile;
 mod numeric;
 mod permutation;
 mod query;
-mod verdict;
+pub(crate) mod verdict;
 
 pub(crate) use cells::table;
 pub use ml_drift::MlDrift;
@@ -30,7 +30,7 @@ pub use ml_profile_json::MlProfileJson;
 pub use ml_profile_merge::MlProfileMerge;
 pub use ml_profile_quantile::MlProfileQuantile;
 pub use query::{Bounds, Category, Distinct};
-pub(crate) use verdict::{Metric, Verdict};
+pub(crate) use verdict::Metric;
 
 use bytes::{Reader, put};
 use categories::Categories;

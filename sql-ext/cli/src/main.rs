@@ -1,4 +1,5 @@
-//! The one binary: `sql`, `training-set`, `materialize`, `up`, `model`, `functions`, `demo`.
+//! The one binary: `sql`, `training-set`, `materialize`, `up`, `model`, `functions`,
+//! `report`, `demo`.
 //!
 //! Exit codes: 0 when everything asked for was done, 1 when a statement or an operation was refused or failed (the
 //! reason is on stderr), 2 for wrong usage, 3 when a check found a difference.
@@ -9,7 +10,9 @@ mod functions;
 mod materialize;
 mod model;
 mod output;
+mod plot;
 mod progress;
+mod report;
 mod sql;
 mod training_set;
 mod up;
@@ -46,6 +49,9 @@ enum Command {
     Model(model::Command),
     /// List the functions of the catalog, or explain one
     Functions(functions::Args),
+    /// Compare samples, and show what moved
+    #[command(subcommand)]
+    Report(report::Command),
     /// Run everything on real flights, and report how far the surfaces agree
     Demo(demo::Args),
     /// Print a completion script for a shell
@@ -90,6 +96,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Model(command) => model::run(command),
         Command::Functions(args) => functions::run(&args),
+        Command::Report(command) => report::run(&command),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "skewless", &mut std::io::stdout());

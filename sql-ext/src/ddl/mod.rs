@@ -1,4 +1,4 @@
-//! Our own statements: feature views and models.
+//! Our own statements: feature views, models and contracts.
 //!
 //! The front door offers every statement to [`parse`] before DataFusion sees it. `create` turns the body of a feature
 //! view into rows and features, `registry` keeps the views of a session, `show` lists them.
@@ -18,12 +18,13 @@ pub(crate) use create::{check_span, span};
 pub(crate) use parse::{CreateModel, Ddl, fold, parse};
 pub use registry::{View, ViewRegistry};
 
-use crate::{Outcome, SkewlessContext};
+use crate::{Outcome, SkewlessContext, contract};
 
 /// Runs one of our statements; relative locations are resolved against `base`.
 pub(crate) async fn execute(statement: Ddl, context: &SkewlessContext, base: &Path) -> Result<Outcome> {
     let views = context.views();
     let models = context.models();
+    let contracts = context.contracts();
     match statement {
         Ddl::CreateFeatureView(statement) => {
             create::create(*statement, &context.session().state(), views).await.map(Outcome::Done)
@@ -35,6 +36,13 @@ pub(crate) async fn execute(statement: Ddl, context: &SkewlessContext, base: &Pa
         Ddl::DropModel { name, if_exists } => models.drop_model(&name, if_exists).map(Outcome::Done),
         Ddl::ShowModels => rows(context, models.show()?),
         Ddl::DescribeModel { name } => rows(context, models.describe(&name)?),
+        Ddl::CreateContract(statement) => {
+            let (or_replace, if_not_exists) = (statement.or_replace, statement.if_not_exists);
+            contracts.create(contract::define(statement)?, or_replace, if_not_exists).map(Outcome::Done)
+        }
+        Ddl::DropContract { name, if_exists } => contracts.drop_contract(&name, if_exists).map(Outcome::Done),
+        Ddl::ShowContracts => rows(context, show::contracts(&contracts.all())?),
+        Ddl::DescribeContract { name } => rows(context, show::contracts(&[contracts.find(&name)?])?),
     }
 }
 

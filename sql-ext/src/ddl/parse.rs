@@ -7,6 +7,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
+use crate::contract::CreateContract;
+
 /// One of our statements, parsed.
 #[derive(Clone, Debug)]
 pub(crate) enum Ddl {
@@ -18,6 +20,10 @@ pub(crate) enum Ddl {
     DropModel { name: String, if_exists: bool },
     ShowModels,
     DescribeModel { name: String },
+    CreateContract(CreateContract),
+    DropContract { name: String, if_exists: bool },
+    ShowContracts,
+    DescribeContract { name: String },
 }
 
 /// `CREATE [OR REPLACE] FEATURE VIEW [IF NOT EXISTS] name … AS SELECT …`.
@@ -80,12 +86,16 @@ enum Kind {
     DropModel,
     ShowModels,
     DescribeModel,
+    CreateContract { or_replace: bool },
+    DropContract,
+    ShowContracts,
+    DescribeContract,
 }
 
 /// Which of our statements starts here, and how many words say so.
 fn recognise(parser: &Parser<'_>) -> Option<(Kind, usize)> {
     let or_replace = || Kind::CreateView { or_replace: true };
-    let forms: [(&[&str], Kind); 14] = [
+    let forms: [(&[&str], Kind); 21] = [
         (&["CREATE", "OR", "REPLACE", "FEATURE", "VIEW"], or_replace()),
         (&["CREATE", "FEATURE", "VIEW"], Kind::CreateView { or_replace: false }),
         (&["DROP", "FEATURE", "VIEW"], Kind::DropView),
@@ -100,6 +110,13 @@ fn recognise(parser: &Parser<'_>) -> Option<(Kind, usize)> {
         (&["DESCRIBE", "MODEL"], Kind::DescribeModel),
         (&["DESC", "MODEL"], Kind::DescribeModel),
         (&["SHOW", "MODEL"], Kind::DescribeModel),
+        (&["CREATE", "OR", "REPLACE", "CONTRACT"], Kind::CreateContract { or_replace: true }),
+        (&["CREATE", "CONTRACT"], Kind::CreateContract { or_replace: false }),
+        (&["DROP", "CONTRACT"], Kind::DropContract),
+        (&["SHOW", "CONTRACTS"], Kind::ShowContracts),
+        (&["DESCRIBE", "CONTRACT"], Kind::DescribeContract),
+        (&["DESC", "CONTRACT"], Kind::DescribeContract),
+        (&["SHOW", "CONTRACT"], Kind::DescribeContract),
     ];
     forms.into_iter().find_map(|(words, kind)| {
         let here = words.iter().enumerate().all(|(n, word)| is_word(&parser.peek_nth_token_ref(n).token, word));
@@ -139,6 +156,13 @@ fn parse_rest(parser: &mut Parser<'_>, statement: Kind, text: String) -> Result<
         }
         Kind::ShowModels => Ddl::ShowModels,
         Kind::DescribeModel => Ddl::DescribeModel { name: name(parser, "the name of a model")? },
+        Kind::CreateContract { or_replace } => Ddl::CreateContract(create_contract(parser, or_replace, text)?),
+        Kind::DropContract => {
+            let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+            Ddl::DropContract { name: name(parser, "the name of a contract")?, if_exists }
+        }
+        Kind::ShowContracts => Ddl::ShowContracts,
+        Kind::DescribeContract => Ddl::DescribeContract { name: name(parser, "the name of a contract")? },
     })
 }
 
@@ -228,6 +252,16 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<CreateModel
         close(parser)?;
     }
     Ok(CreateModel { name, or_replace, if_not_exists, from, options })
+}
+
+fn create_contract(parser: &mut Parser<'_>, or_replace: bool, text: String) -> Result<CreateContract> {
+    let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+    let name = name(parser, "the name of the contract")?;
+    if parser.peek_token_ref().token != Token::LParen {
+        return expected(parser, "`(`, as in `CREATE CONTRACT name (column TYPE [NOT NULL] [UNIQUE] [CHECK (…)], …)`");
+    }
+    let (columns, constraints) = parser.parse_columns().map_err(sql)?;
+    Ok(CreateContract { name, or_replace, if_not_exists, columns, constraints, text })
 }
 
 fn option_key(parser: &mut Parser<'_>) -> Result<String> {

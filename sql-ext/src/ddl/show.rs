@@ -1,4 +1,4 @@
-//! SHOW FEATURE VIEWS and DESCRIBE FEATURE VIEW.
+//! SHOW FEATURE VIEWS and DESCRIBE FEATURE VIEW, and the same of contracts.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use datafusion::common::Result;
 use skewless_udf::view::{FeatureValue, FeatureView, Kind, OnDemand, Recorded, Window};
 
 use super::{View, ViewRegistry};
+use crate::contract::Contract;
 
 type Cell = Option<String>;
 
@@ -40,6 +41,14 @@ pub(super) fn views(registry: &ViewRegistry) -> Result<RecordBatch> {
         })
         .collect::<Vec<_>>();
     table(["name", "entity", "timestamp", "available_at", "ttl", "features", "online"], &rows)
+}
+
+/// One row a contract: its name, how many promises it makes, and its statement.
+pub(super) fn contracts(contracts: &[Arc<Contract>]) -> Result<RecordBatch> {
+    let row = |contract: &Arc<Contract>| {
+        [Some(contract.name.clone()), Some(contract.len().to_string()), Some(contract.text.clone())]
+    };
+    table(["name", "promises", "statement"], &contracts.iter().map(row).collect::<Vec<_>>())
 }
 
 /// One row a column: its role, type and definition.

@@ -52,6 +52,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Relation> {
         crate::label::RELATIONS,
         crate::split::RELATIONS,
         crate::audit::RELATIONS,
+        crate::validate::RELATIONS,
+        crate::contract::RELATIONS,
         crate::score::RELATIONS,
         crate::asof::RELATIONS,
     ]

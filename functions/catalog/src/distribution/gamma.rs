@@ -1,5 +1,9 @@
 //! The gamma and chi-square distributions, by the incomplete gamma function.
 
+use std::f64::consts::PI;
+
+use super::binomial::{deviance, stirling_error};
+
 /// The probability that a chi-square variable with `df` degrees of freedom is at least `x`.
 #[must_use]
 pub fn chi_square_sf(x: f64, df: f64) -> f64 {
@@ -35,7 +39,8 @@ pub fn gamma_cdf(shape: f64, x: f64) -> f64 {
 fn upper(a: f64, x: f64) -> f64 {
     const STEPS: u32 = 100_000;
     // x^a e^-x / Γ(a + 1), the first term of the series.
-    let front = libm::exp(a * libm::log(x) - x - libm::lgamma(a + 1.0));
+    // As a Poisson probability: differences of log-gamma would lose digits where a is large.
+    let front = libm::exp(-stirling_error(a) - deviance(a, x - a, x)) / (2.0 * PI * a).sqrt();
     if x < a + 1.0 {
         // P(a, x) by its power series; all terms are positive.
         let (mut term, mut sum) = (1.0, 1.0);

@@ -45,6 +45,18 @@ impl Profile {
         if let Values::Texts(categories) = &self.values { Some(categories) } else { None }
     }
 
+    /// Whether it is of numbers; with only NULLs it is of neither.
+    #[must_use]
+    pub fn is_of_numbers(&self) -> bool {
+        self.numbers().is_some()
+    }
+
+    /// Whether it is of texts.
+    #[must_use]
+    pub fn is_of_texts(&self) -> bool {
+        self.texts().is_some()
+    }
+
     /// How many rows there are, with NULL.
     #[must_use]
     pub fn rows(&self) -> u64 {
@@ -87,6 +99,17 @@ impl Profile {
             Values::Undecided => true,
             Values::Numbers(numeric) => numeric.is_exact(),
             Values::Texts(categories) => categories.is_exact(),
+        }
+    }
+
+    /// Every number with its count, as keys in the order of the numbers; `None` for texts, and where they are not all held.
+    pub(crate) fn exact_numbers(&self) -> Option<Vec<(i64, u64)>> {
+        match &self.values {
+            Values::Undecided => Some(Vec::new()),
+            Values::Numbers(numeric) if numeric.is_exact() => {
+                Some(numeric.ranked().iter().map(|bucket| (bucket.low, bucket.count)).collect())
+            }
+            _ => None,
         }
     }
 

@@ -9,7 +9,6 @@ mod browser;
 mod http;
 mod metrics;
 mod parity;
-mod plot;
 mod report;
 mod sql;
 

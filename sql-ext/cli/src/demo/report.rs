@@ -10,8 +10,8 @@ use serde_json::json;
 use super::http::Latency;
 use super::metrics::Labelled;
 use super::parity::Parity;
-use super::plot::{Chart, Line};
 use super::sql::{Drift, Scored};
+use crate::plot::{Chart, Line, STYLE};
 
 const MODELS: [(&str, &str); 2] = [("late", "gradient-boosted trees"), ("late_mlp", "multi-layer perceptron")];
 /// The models were trained on the flights before this month.
@@ -183,11 +183,6 @@ impl Report<'_> {
         format!("<table><tr><th>what<th>surfaces<th>values<th>largest difference\n{rows}</table>")
     }
 }
-
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1300px;margin:2em auto;padding:0 1em;color:#222}\
-table{border-collapse:collapse}td,th{padding:.25em .9em;text-align:left;border-bottom:1px solid #ddd}.n{text-align:right}\
-.holds td:last-child{color:#186a2b}.differs td:last-child{color:#b00020;font-weight:bold}\
-.plots{display:flex;flex-wrap:wrap;gap:1em}.plots svg{max-width:100%;height:auto;border:1px solid #eee}";
 
 fn lines(models: &[Model], line: impl Fn(&Model) -> (String, Vec<(f64, f64)>)) -> Vec<Line> {
     let line = |model| {

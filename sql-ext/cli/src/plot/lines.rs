@@ -1,25 +1,25 @@
-//! Line charts as SVG, to be read inside an HTML page.
+//! Line charts.
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
 /// A named line and whether its points are marked.
-pub(super) struct Line {
-    pub(super) name: String,
-    pub(super) points: Vec<(f64, f64)>,
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// What a chart shows.
-pub(super) struct Chart<'a> {
-    pub(super) title: &'a str,
-    pub(super) x: &'a str,
-    pub(super) y: &'a str,
+pub(crate) struct Chart<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) x: &'a str,
+    pub(crate) y: &'a str,
     /// The right ends of the axes; both begin at 0.
-    pub(super) ends: (f64, f64),
+    pub(crate) ends: (f64, f64),
     /// Whether the diagonal is drawn.
-    pub(super) diagonal: bool,
+    pub(crate) diagonal: bool,
     /// Names for x = 0, 1, …; numbers where there are none.
-    pub(super) labels: &'a [String],
+    pub(crate) labels: &'a [String],
 }
 
 const COLOURS: [RGBColor; 6] = [
@@ -33,7 +33,7 @@ const COLOURS: [RGBColor; 6] = [
 
 impl Chart<'_> {
     /// The chart with its lines, as one `<svg>` element.
-    pub(super) fn svg(&self, lines: &[Line]) -> Result<String> {
+    pub(crate) fn svg(&self, lines: &[Line]) -> Result<String> {
         let mut svg = String::new();
         self.draw(lines, &mut svg).map_err(|error| anyhow!("the chart {:?} cannot be drawn: {error}", self.title))?;
         Ok(svg)

@@ -1,0 +1,59 @@
+//! The contracts of a session by name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use datafusion::common::{Result, plan_err};
+use skewless_catalog::suggest::did_you_mean;
+
+use super::Contract;
+
+/// The contracts of a session by name. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct ContractRegistry {
+    contracts: Arc<RwLock<BTreeMap<String, Arc<Contract>>>>,
+}
+
+impl ContractRegistry {
+    /// All of them, in the order of their names.
+    pub fn all(&self) -> Vec<Arc<Contract>> {
+        self.contracts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The contract of that name, in the case it was created with or in lower case; an error that names the nearest.
+    pub fn find(&self, name: &str) -> Result<Arc<Contract>> {
+        let contracts = self.contracts.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(contract) = contracts.get(name).or_else(|| contracts.get(&name.to_lowercase())) {
+            return Ok(Arc::clone(contract));
+        }
+        let hint = did_you_mean(&name.to_lowercase(), contracts.keys().map(String::as_str));
+        let remedy = if hint.is_empty() { format!("; CREATE CONTRACT {name} (…) makes one") } else { hint };
+        plan_err!("there is no contract `{name}`{remedy}")
+    }
+
+    pub(crate) fn create(&self, contract: Contract, or_replace: bool, if_not_exists: bool) -> Result<String> {
+        let mut contracts = self.contracts.write().unwrap_or_else(PoisonError::into_inner);
+        let name = contract.name.clone();
+        if contracts.contains_key(&name) && !or_replace {
+            if if_not_exists {
+                return Ok(format!("contract {name} is there already"));
+            }
+            return plan_err!(
+                "there is a contract `{name}` already; write CREATE OR REPLACE CONTRACT, or drop it first"
+            );
+        }
+        let promises = contract.len();
+        contracts.insert(name.clone(), Arc::new(contract));
+        Ok(format!("contract {name} created, {promises} {}", if promises == 1 { "promise" } else { "promises" }))
+    }
+
+    pub(crate) fn drop_contract(&self, name: &str, if_exists: bool) -> Result<String> {
+        if self.contracts.write().unwrap_or_else(PoisonError::into_inner).remove(name).is_some() {
+            return Ok(format!("contract {name} dropped"));
+        }
+        if if_exists {
+            return Ok(format!("there is no contract {name}"));
+        }
+        self.find(name).map(|contract| format!("contract {} stays", contract.name))
+    }
+}

@@ -1,0 +1,303 @@
+//! `ml_validate_data`: one row for each promise of a contract, with how many rows of the data break it.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue, plan_err};
+use datafusion::functions::core::expr_fn::{coalesce, get_field, named_struct};
+use datafusion::functions::string::expr_fn::concat_ws;
+use datafusion::functions_aggregate::expr_fn::{count, max, min};
+use datafusion::functions_nested::expr_fn::{array_distinct, make_array};
+use datafusion::logical_expr::planner::RelationPlannerContext;
+use datafusion::logical_expr::{ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, when};
+use datafusion::prelude::{Expr, col, lit};
+use datafusion::sql::sqlparser::ast::{CastKind, DataType as SqlType, Expr as SqlExpr, Value};
+use skewless_catalog::suggest::did_you_mean;
+
+use super::define::{Rule, RuleKind};
+use crate::context::Shared;
+use crate::relation::{Arguments, refuse_clash};
+
+/// The function's name in SQL.
+pub(super) const NAME: &str = "ml_validate_data";
+
+/// The columns of the result.
+const COLUMNS: [&str; 8] = ["rule", "kind", "columns", "rows", "violations", "share", "holds", "examples"];
+
+/// The names between the nodes.
+const ROWS: &str = "__ml_rows";
+const ROW: &str = "__ml_row";
+
+/// One row of the result, over the columns of the aggregation.
+struct Line {
+    rule: String,
+    kind: &'static str,
+    columns: String,
+    /// How many rows break the rule; NULL where it cannot be checked.
+    violations: Expr,
+    /// What breaks it, as a list of texts.
+    examples: Expr,
+}
+
+pub(super) fn plan(
+    arguments: &Arguments,
+    context: &mut dyn RelationPlannerContext,
+    shared: &Shared,
+) -> Result<LogicalPlan> {
+    let data = arguments.relation("data", context)?;
+    let contract = shared.contracts.find(&arguments.string("contract")?)?;
+    refuse_clash(NAME, "data", data.schema(), &[ROWS, ROW].map(str::to_owned))?;
+    let schema = data.schema();
+    let mut aggregates = Aggregates { exprs: vec![count(lit(1_i64)).alias(ROWS)] };
+    let mut lines = Vec::new();
+    for (column, promised) in &contract.columns {
+        lines.push(presence(schema, context, column, promised)?);
+    }
+    for rule in &contract.rules {
+        lines.push(check(rule, schema, context, &mut aggregates)?);
+    }
+    let rows = cast(col(Column::from_name(ROWS)), DataType::Int64);
+    let lines = lines.into_iter().map(|line| {
+        let double = |expr: Expr| cast(expr, DataType::Float64);
+        let share = when(rows.clone().gt(lit(0_i64)), double(line.violations.clone()) / double(rows.clone()))
+            .otherwise(lit(ScalarValue::Float64(None)))?;
+        let holds = line.violations.clone().eq(lit(0_i64));
+        let values = [
+            lit(line.rule),
+            lit(line.kind),
+            lit(line.columns),
+            rows.clone(),
+            line.violations,
+            share,
+            holds,
+            line.examples,
+        ];
+        let fields = COLUMNS.iter().map(|name| lit(*name)).zip(values);
+        Ok(named_struct(fields.flat_map(|(name, value)| [name, value]).collect()))
+    });
+    let lines = lines.collect::<Result<Vec<_>>>()?;
+    let field = |name: &str| get_field(col(Column::from_name(ROW)), name).alias(name);
+    LogicalPlanBuilder::from(data.clone())
+        .aggregate(Vec::<Expr>::new(), aggregates.exprs)?
+        .project(vec![make_array(lines).alias(ROW)])?
+        .unnest_column(Column::from_name(ROW))?
+        .project(COLUMNS.map(field))?
+        .alias(NAME)?
+        .build()
+}
+
+fn no_examples() -> Expr {
+    lit(ScalarValue::List(ScalarValue::new_list(&[], &DataType::Utf8, true)))
+}
+
+fn texts(items: Vec<String>) -> Expr {
+    make_array(items.into_iter().map(lit).collect())
+}
+
+/// A line that is known before a row is read.
+fn known(rule: String, kind: &'static str, columns: String, problem: Option<String>) -> Line {
+    let violations = lit(i64::from(problem.is_some()));
+    let examples = problem.map_or_else(no_examples, |problem| texts(vec![problem]));
+    Line { rule, kind, columns, violations, examples }
+}
+
+/// Whether the data has a column, of the type that was promised.
+fn presence(
+    schema: &DFSchema,
+    context: &mut dyn RelationPlannerContext,
+    column: &str,
+    promised: &SqlType,
+) -> Result<Line> {
+    let rule = format!("{column}_type");
+    let problem = match find(schema, column) {
+        Err(problem) => Some(problem),
+        Ok(found) => {
+            let given = ExprSchema::data_type(schema, &found)?;
+            if *promised == SqlType::Unspecified {
+                None
+            } else {
+                let promised = arrow_type(context, promised)?;
+                (!fits(given, &promised)).then(|| format!("it is {given}, but {promised} is promised"))
+            }
+        }
+    };
+    Ok(known(rule, "type", column.to_owned(), problem))
+}
+
+/// The arrow type of a type as it was written.
+fn arrow_type(context: &mut dyn RelationPlannerContext, promised: &SqlType) -> Result<DataType> {
+    let null = SqlExpr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(SqlExpr::Value(Value::Null.into())),
+        data_type: promised.clone(),
+        array: false,
+        format: None,
+    };
+    let empty = DFSchema::empty();
+    context.sql_to_expr(null, &empty)?.get_type(&empty)
+}
+
+/// Whether every value of a type is one of the promised type.
+fn fits(given: &DataType, promised: &DataType) -> bool {
+    match (given, promised) {
+        (DataType::Dictionary(_, values), promised) => fits(values, promised),
+        (given, promised) if given.is_string() => promised.is_string(),
+        (DataType::Timestamp(_, a), DataType::Timestamp(_, b)) => a.is_some() == b.is_some(),
+        (DataType::Float16 | DataType::Float32, DataType::Float64) => true,
+        (given, promised) if given.is_integer() && promised.is_integer() => {
+            let bits = |data_type: &DataType| data_type.primitive_width().unwrap_or(0) * 8;
+            match (given.is_signed_integer(), promised.is_signed_integer()) {
+                (true, false) => false,
+                (false, true) => bits(given) < bits(promised),
+                _ => bits(given) <= bits(promised),
+            }
+        }
+        (DataType::Decimal128(p, s), DataType::Decimal128(q, r)) => {
+            s <= r && i16::from(*p) - i16::from(*s) <= i16::from(*q) - i16::from(*r)
+        }
+        (given, promised) => given == promised,
+    }
+}
+
+fn find(schema: &DFSchema, name: &str) -> std::result::Result<Column, String> {
+    let found = schema.iter().find(|(_, field)| field.name() == name);
+    found.map(|(qualifier, field)| Column::from((qualifier, field))).ok_or_else(|| {
+        let names = schema.fields().iter().map(|field| field.name().as_str());
+        format!("the data has no column `{name}`{}", did_you_mean(name, names))
+    })
+}
+
+/// The aggregates of the one scan.
+struct Aggregates {
+    exprs: Vec<Expr>,
+}
+
+impl Aggregates {
+    fn add(&mut self, aggregate: Expr) -> Expr {
+        let name = format!("__ml_aggregate_{}", self.exprs.len());
+        self.exprs.push(aggregate.alias(&name));
+        col(Column::from_name(name))
+    }
+
+    /// How many rows a condition holds for, and the least and the greatest text of them.
+    fn rows_that(&mut self, condition: &Expr, text: Option<Expr>) -> Result<(Expr, Expr)> {
+        let one = when(condition.clone(), lit(1_i64)).end()?;
+        let violations = self.add(count(one));
+        let Some(text) = text else { return Ok((cast(violations, DataType::Int64), no_examples())) };
+        let text = when(condition.clone(), text).end()?;
+        let (least, greatest) = (self.add(min(text.clone())), self.add(max(text)));
+        let examples = array_distinct(make_array(vec![least.clone(), greatest]));
+        let examples = when(least.is_null(), no_examples()).otherwise(examples)?;
+        Ok((cast(violations, DataType::Int64), examples))
+    }
+}
+
+fn check(
+    rule: &Rule,
+    schema: &DFSchema,
+    context: &mut dyn RelationPlannerContext,
+    aggregates: &mut Aggregates,
+) -> Result<Line> {
+    match &rule.kind {
+        RuleKind::NotNull(name) => {
+            let column = match find(schema, name) {
+                Ok(column) => Expr::Column(column),
+                Err(problem) => return Ok(known(rule.name.clone(), "not null", name.clone(), Some(problem))),
+            };
+            let (violations, examples) = aggregates.rows_that(&column.is_null(), None)?;
+            Ok(Line { rule: rule.name.clone(), kind: "not null", columns: name.clone(), violations, examples })
+        }
+        RuleKind::Unique(names) => {
+            let columns = names.join(", ");
+            let found: std::result::Result<Vec<Expr>, String> =
+                names.iter().map(|name| find(schema, name).map(Expr::Column)).collect();
+            let found = match found {
+                Ok(found) => found,
+                Err(problem) => return Ok(known(rule.name.clone(), "unique", columns, Some(problem))),
+            };
+            // As in SQL, rows with a NULL among them are different from all others.
+            let all = found.iter().cloned().map(Expr::is_not_null).reduce(Expr::and).unwrap_or(lit(true));
+            let key = match found.as_slice() {
+                [one] => one.clone(),
+                several => {
+                    let fields =
+                        several.iter().enumerate().flat_map(|(i, column)| [lit(format!("c{i}")), column.clone()]);
+                    named_struct(fields.collect())
+                }
+            };
+            let key = when(all, key).end()?;
+            let rows = aggregates.add(count(key.clone()));
+            let distinct = aggregates.add(datafusion::functions_aggregate::expr_fn::count_distinct(key));
+            let violations = cast(rows - distinct, DataType::Int64);
+            Ok(Line { rule: rule.name.clone(), kind: "unique", columns, violations, examples: no_examples() })
+        }
+        RuleKind::Check(expr) => {
+            let condition = match context.sql_to_expr(expr.as_ref().clone(), schema) {
+                Ok(condition) => condition,
+                Err(error) => {
+                    let (reason, _) = crate::error::describe(&error);
+                    return plan_err!(
+                        "{NAME}: the rule `{}`, CHECK ({expr}), does not fit the data: {reason}",
+                        rule.name
+                    );
+                }
+            };
+            let names: BTreeSet<String> =
+                condition.column_refs().into_iter().map(|column| column.name.clone()).collect();
+            let columns = names.iter().cloned().collect::<Vec<_>>().join(", ");
+            if has_aggregate(&condition)? {
+                return whole(rule, columns, condition, aggregates);
+            }
+            let parts = names.iter().map(|name| {
+                let column = Expr::Column(find(schema, name).map_err(datafusion::error::DataFusionError::Plan)?);
+                let shown = coalesce(vec![cast(column, DataType::Utf8), lit("NULL")]);
+                Ok(if names.len() == 1 { shown } else { concat_ws(lit(" = "), vec![lit(name.clone()), shown]) })
+            });
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            let text = (!parts.is_empty()).then(|| concat_ws(lit(", "), parts));
+            // As in SQL, a row for which the condition is NULL passes.
+            let (violations, examples) = aggregates.rows_that(&condition.is_false(), text)?;
+            Ok(Line { rule: rule.name.clone(), kind: "check", columns, violations, examples })
+        }
+    }
+}
+
+fn has_aggregate(expr: &Expr) -> Result<bool> {
+    let mut found = false;
+    expr.apply(|expr| {
+        found |= matches!(expr, Expr::AggregateFunction(_));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// A condition over all rows: one violation, or none.
+fn whole(rule: &Rule, columns: String, condition: Expr, aggregates: &mut Aggregates) -> Result<Line> {
+    let mut found = Vec::new();
+    let condition = condition.transform_down(|expr| {
+        Ok(if matches!(expr, Expr::AggregateFunction(_)) {
+            let shown = expr.schema_name().to_string();
+            let column = aggregates.add(expr);
+            found.push((shown, column.clone()));
+            Transformed::new(column, true, TreeNodeRecursion::Jump)
+        } else {
+            Transformed::no(expr)
+        })
+    })?;
+    let condition = condition.data;
+    if let Some(column) = condition.column_refs().into_iter().find(|column| !column.name.starts_with("__ml_")) {
+        return plan_err!(
+            "{NAME}: the rule `{}` mixes an aggregate with the column `{}`; compare aggregates with constants, or rows \
+             with rows",
+            rule.name,
+            column.name
+        );
+    }
+    let violations = when(condition.clone().is_false(), lit(1_i64)).otherwise(lit(0_i64))?;
+    let shown = found.into_iter().map(|(name, column)| {
+        concat_ws(lit(" = "), vec![lit(name), coalesce(vec![cast(column, DataType::Utf8), lit("NULL")])])
+    });
+    let examples = when(condition.is_false(), make_array(shown.collect())).otherwise(no_examples())?;
+    Ok(Line { rule: rule.name.clone(), kind: "aggregate", columns, violations, examples })
+}
