@@ -4,6 +4,7 @@
 //! that a server, a component and a browser compute the same bits. [`FUNCTIONS`] is the list that SQL, HTTP, the page and
 //! the generated reference are made from.
 
+mod bytes;
 pub mod distribution;
 pub mod drift;
 pub mod feature;
@@ -11,6 +12,7 @@ pub mod function;
 pub mod hash;
 pub mod json;
 pub mod pit;
+pub mod quality;
 pub mod split;
 pub mod suggest;
 pub mod sum;
@@ -47,6 +49,32 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &drift::Psi,
     &drift::PsiValue,
     &drift::KsTest,
+    &quality::Accuracy,
+    &quality::Precision,
+    &quality::Recall,
+    &quality::F1Score,
+    &quality::ConfusionMatrix,
+    &quality::LogLoss,
+    &quality::BrierScore,
+    &quality::MeanAbsoluteError,
+    &quality::RootMeanSquaredError,
+    &quality::MeanAbsolutePercentageError,
+    &quality::PinballLoss,
+    &quality::RSquared,
+    &quality::RocAuc,
+    &quality::AveragePrecision,
+    &quality::RocCurve,
+    &quality::PrecisionRecallCurve,
+    &quality::ConfusionByThreshold,
+    &quality::ExpectedCalibrationError,
+    &quality::ReliabilityTable,
+    &quality::IsotonicCalibration,
+    &quality::PlattCalibration,
+    &quality::CalibratePlatt,
+    &quality::CalibrateIsotonic,
+    &quality::PrecisionAtK,
+    &quality::ReciprocalRank,
+    &quality::Ndcg,
 ];
 
 /// The function of a name or alias, in any case.

@@ -62,7 +62,7 @@ impl Specials {
     }
 }
 
-fn read_u64(bytes: &mut &[u8]) -> Result<u64, BadState> {
+pub(crate) fn read_u64(bytes: &mut &[u8]) -> Result<u64, BadState> {
     let (head, rest) = bytes.split_first_chunk::<8>().ok_or(BadState)?;
     *bytes = rest;
     Ok(u64::from_le_bytes(*head))

@@ -9,7 +9,7 @@ use skewless_catalog::{Tolerance, Value, find, json};
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
 
 /// Files of cases, each `{"made_with": …, "cases": [{"function": …, "rows": …, "returns": …}]}`.
-const FILES: &[&str] = &["catalog/catalog.json"];
+const FILES: &[&str] = &["catalog/catalog.json", "quality/quality.json"];
 
 fn golden(file: &str) -> Json {
     serde_json::from_str(&std::fs::read_to_string(format!("{GOLDENS}/{file}")).unwrap()).unwrap()
@@ -26,6 +26,11 @@ fn difference(got: &Value, want: &Value, tolerance: Tolerance) -> Option<String>
         (Value::Record(got), Value::Record(want)) => got.iter().zip(want).find_map(|((name, got), (_, want))| {
             difference(got, want, tolerance).map(|difference| format!("{name}: {difference}"))
         }),
+        (Value::Float64List(got), Value::Float64List(want)) if got.len() == want.len() => got
+            .iter()
+            .zip(want)
+            .position(|(a, b)| !tolerance.holds(*a, *b))
+            .map(|i| format!("at {i}: {:e} for {:e}", got[i], want[i])),
         (got, want) => (got != want).then(|| format!("{got} for {want}")),
     }
 }

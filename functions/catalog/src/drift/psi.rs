@@ -197,7 +197,7 @@ fn psi(call: &Call<'_>) -> Result<Outcome, Error> {
 }
 
 /// The inner edges: quantiles of the sorted base, linearly interpolated as numpy does, equal ones merged.
-fn quantile_edges(sorted: &[f64], bins: i64) -> Vec<f64> {
+pub(crate) fn quantile_edges(sorted: &[f64], bins: i64) -> Vec<f64> {
     let Some(last) = sorted.len().checked_sub(1) else { return Vec::new() };
     let mut edges: Vec<f64> = (1..bins)
         .filter_map(|i| {

@@ -1,0 +1,65 @@
+//! How good a model's predictions are: one file a measure over the rows of a group, with an interval where one is known.
+
+mod accuracy;
+mod average_precision;
+mod bins;
+mod brier_score;
+mod calibrate_isotonic;
+mod calibrate_platt;
+mod common;
+mod confusion;
+mod confusion_by_threshold;
+mod confusion_matrix;
+mod curve;
+mod expected_calibration_error;
+mod f1_score;
+mod isotonic_calibration;
+mod log_loss;
+mod mean_absolute_error;
+mod mean_absolute_percentage_error;
+mod mean_loss;
+mod ndcg;
+mod pinball_loss;
+mod platt_calibration;
+mod precision;
+mod precision_at_k;
+mod precision_recall_curve;
+mod r_squared;
+mod ranking;
+mod recall;
+mod reciprocal_rank;
+mod reliability_table;
+mod roc_auc;
+mod roc_curve;
+mod root_mean_squared_error;
+
+pub use accuracy::Accuracy;
+pub use average_precision::AveragePrecision;
+pub use brier_score::BrierScore;
+pub use calibrate_isotonic::CalibrateIsotonic;
+pub use calibrate_platt::CalibratePlatt;
+pub use common::{MEASURE, Measure};
+pub use confusion_by_threshold::ConfusionByThreshold;
+pub use confusion_matrix::ConfusionMatrix;
+pub use expected_calibration_error::ExpectedCalibrationError;
+pub use f1_score::F1Score;
+pub use isotonic_calibration::IsotonicCalibration;
+pub use log_loss::LogLoss;
+pub use mean_absolute_error::MeanAbsoluteError;
+pub use mean_absolute_percentage_error::MeanAbsolutePercentageError;
+pub use ndcg::Ndcg;
+pub use pinball_loss::PinballLoss;
+pub use platt_calibration::PlattCalibration;
+pub use precision::Precision;
+pub use precision_at_k::PrecisionAtK;
+pub use precision_recall_curve::PrecisionRecallCurve;
+pub use r_squared::RSquared;
+pub use recall::Recall;
+pub use reciprocal_rank::ReciprocalRank;
+pub use reliability_table::ReliabilityTable;
+pub use roc_auc::RocAuc;
+pub use roc_curve::RocCurve;
+pub use root_mean_squared_error::RootMeanSquaredError;
+
+#[cfg(test)]
+mod tests;
