@@ -5,6 +5,7 @@
 //! the generated reference are made from.
 
 mod bytes;
+pub mod detect;
 pub mod distribution;
 pub mod drift;
 pub mod feature;
@@ -49,6 +50,12 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &drift::Psi,
     &drift::PsiValue,
     &drift::KsTest,
+    &detect::Adwin,
+    &detect::PageHinkley,
+    &detect::Cusum,
+    &detect::Kswin,
+    &detect::Ddm,
+    &detect::Eddm,
     &quality::Accuracy,
     &quality::Precision,
     &quality::Recall,

@@ -15,9 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import river.drift.kswin
 import sklearn.calibration
 import sklearn.isotonic
 import sklearn.metrics as skm
+from river import drift
 from scipy import optimize, stats
 
 VERSIONS = {"numpy": "2.4.6", "scipy": "1.17.1", "scikit-learn": "1.9.1", "fairlearn": "0.15.0", "river": "0.26.1"}
@@ -303,14 +305,150 @@ def ranking():
             case("ndcg", (relevance, score), [k], skm.ndcg_score([relevance], [score], k=k))
 
 
+streams = []
+
+
+def stream(function, values, detector, statistic_of, options=()):
+    """River's verdict at every row, and the statistic at every 20th and at every drift."""
+    detected, warned, statistics = [], [], {}
+    for row, value in enumerate(values):
+        detector.update(value)
+        if detector.drift_detected:
+            detected.append(row)
+        if getattr(detector, "warning_detected", False):
+            warned.append(row)
+        if row % 20 == 0 or detector.drift_detected:
+            statistics[row] = statistic_of(detector)
+    entry = {"function": function, "options": list(options), "values": values, "drift": detected, "warning": warned, "statistic": statistics}
+    streams.append(plain(entry))
+
+
+def steps(*means, n=300, scale=1.0):
+    return [float(x) for x in np.round(np.concatenate([rng.normal(mean, scale, n) for mean in means]), 2)]
+
+
+def errors(*rates, n=400):
+    return [bool(x) for x in np.concatenate([rng.random(n) < rate for rate in rates])]
+
+
+class SplitMix:
+    """The sample that Kswin draws: the first steps of a Fisher-Yates shuffle by SplitMix64."""
+
+    def __init__(self, seed):
+        self.state = seed
+
+    def draw(self, bound):
+        mask = 2**64 - 1
+        self.state = (self.state + 0x9E3779B97F4A7C15) & mask
+        z = self.state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        return ((z ^ (z >> 31)) * bound) >> 64
+
+    def sample(self, population, k):
+        items = list(population)
+        for i in range(k):
+            other = i + self.draw(len(items) - i)
+            items[i], items[other] = items[other], items[i]
+        return items[:k]
+
+
+class Cusum:
+    """The tabular CUSUM of Montgomery, Introduction to Statistical Quality Control, section 9.1.2, started anew after a signal."""
+
+    def __init__(self, mean, std, k, h):
+        self.mean, self.std, self.k, self.h = mean, std, k, h
+        self.high = self.low = 0.0
+        self.drift_detected = False
+
+    def update(self, x):
+        if self.drift_detected:
+            self.high = self.low = 0.0
+        self.high = max(0.0, x - (self.mean + self.k * self.std) + self.high)
+        self.low = max(0.0, (self.mean - self.k * self.std) - x + self.low)
+        self.drift_detected = max(self.high, self.low) > self.h * self.std
+
+
+def detectors():
+    estimate = lambda d: d.estimation
+    stream("adwin", steps(0, 1, 1.2, -0.5), drift.ADWIN(), estimate)
+    stream("adwin", steps(5, 5.5, 5, n=200, scale=0.3), drift.ADWIN(0.05, 7, 3, 2, 0), estimate, (0.05, 7, 3, 2, 0))
+    stream("adwin", steps(0, 0.7, n=500), drift.ADWIN(0.3, 1, 8, 1, 30), estimate, (0.3, 1, 8, 1, 30))
+    stream("adwin", steps(0, 0, n=400), drift.ADWIN(0.01, 16, 1, 10, 50), estimate, (0.01, 16, 1, 10, 50))
+
+    def excess(d):
+        up, down = d._sum_increase - d._min_increase, d._max_decrease - d._sum_decrease
+        return {"up": up, "down": down, "both": max(up, down)}[d.mode]
+
+    stream("page_hinkley", steps(0, 1.5, 0, -2), drift.PageHinkley(), excess)
+    for mode in ["up", "down", "both"]:
+        options = (10, 0.1, 12.0, 0.99, mode)
+        stream("page_hinkley", steps(1, 3, 1, n=150), drift.PageHinkley(*options), excess, options)
+    rate = lambda d: d._p.get()
+    stream("ddm", errors(0.1, 0.3, 0.1, 0.5), drift.binary.DDM(), rate)
+    stream("ddm", errors(0.5, 0.6, n=300), drift.binary.DDM(10, 1.5, 2.5), rate, (10, 1.5, 2.5))
+    stream("ddm", errors(0.0, 0.05), drift.binary.DDM(), rate)
+
+    def level(d):
+        if d._n_errors <= d.warm_start or not d.levels:
+            return None
+        return d.levels[-1]
+
+    class Eddm(drift.binary.EDDM):
+        """Remembers what the last comparison with the longest distance was."""
+
+        def _reset(self):
+            super()._reset()
+            self.levels = []
+
+        def update(self, x):
+            longest, compared = self._p2s_prime_max, self._n_errors
+            if self.drift_detected:
+                longest, compared = -1, 0
+            super().update(x)
+            if self._n_errors > compared and self._n > self.warm_start and self._p2s_prime_max == longest and self._n_errors > self.warm_start:
+                length = self._error_distances.mean.get() + 2 * self._error_distances.get() ** 0.5
+                self.levels.append(length / longest)
+
+    stream("eddm", errors(0.1, 0.4, 0.2, 0.6), Eddm(), level)
+    stream("eddm", errors(0.5, 0.6, 0.3, n=300), Eddm(20, 0.8, 0.75), level, (20, 0.8, 0.75))
+
+    # The window is twice the sample, so River draws all of it, in an order that the test does not see.
+    distances = []
+    plain_test = stats.ks_2samp
+
+    def test(*args, **options):
+        result = plain_test(*args, **options)
+        distances.append(result.statistic)
+        return result
+
+    river.drift.kswin.stats = type("stats", (), {"ks_2samp": staticmethod(test)})
+    full = lambda d: distances[-1] if len(d.window) == d.window_size or d.drift_detected else None
+    stream("kswin", steps(0, 1, 1, n=120), drift.KSWIN(0.005, 60, 30, 7), full, (0.005, 60, 30, 7))
+    stream("kswin", steps(0, 0.5, n=200), drift.KSWIN(0.05, 24, 12, 7), full, (0.05, 24, 12, 7))
+    # River itself with the catalog's random numbers in place of Python's.
+    river.drift.kswin.random = type("random", (), {"Random": SplitMix})
+    stream("kswin", steps(0, 1, 0, n=200), drift.KSWIN(seed=0), full)
+    stream("kswin", steps(0, 0.5, n=200), drift.KSWIN(0.02, 80, 25, 123456789), full, (0.02, 80, 25, 123456789))
+    for options in [(0.0, 1.0, 0.5, 5.0), (2.0, 0.5, 0.25, 8.0)]:
+        mean, std = options[:2]
+        chart = Cusum(*options)
+        values = steps(mean, mean + std, mean, mean - 1.5 * std, n=150, scale=std)
+        stream("cusum", values, chart, lambda d: max(d.high, d.low) / d.std, options)
+    assert all(entry["drift"] for entry in streams if entry["function"] == "cusum")
+
+
 classification()
 probabilities()
 regression()
 curves()
 calibration()
 ranking()
+detectors()
 lines = ["{", f'"made_with": {json.dumps(VERSIONS)},', '"cases": [']
 lines.append(",\n".join(json.dumps(case, ensure_ascii=False) for case in cases))
+lines.append('],\n"streams": [')
+lines.append(",\n".join(json.dumps(entry) for entry in streams))
 lines.append("]}\n")
 Path(__file__).with_name("quality.json").write_text("\n".join(lines), encoding="utf-8")
-print(f"{len(cases)} cases")
+print(f"{len(cases)} cases, {len(streams)} streams")

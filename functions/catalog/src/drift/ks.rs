@@ -72,7 +72,7 @@ impl Function for KsTest {
 
 /// The test of two samples without NaN.
 #[allow(clippy::many_single_char_names, reason = "the names of the formulas")]
-fn test(mut base: Vec<f64>, mut study: Vec<f64>, mut notes: Notes) -> Outcome {
+pub(crate) fn test(mut base: Vec<f64>, mut study: Vec<f64>, mut notes: Notes) -> Outcome {
     let (m, n) = (base.len(), study.len());
     if m == 0 || n == 0 {
         notes.add(format!("there is no value in the {} sample to test", if m == 0 { "base" } else { "study" }));

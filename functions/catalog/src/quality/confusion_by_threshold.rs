@@ -112,11 +112,11 @@ struct Counts {
 
 impl State for Counts {
     fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
-        let Self { sorted, cells, left_out, .. } = self;
+        let Self { sorted: thresholds, cells, left_out, .. } = self;
         each_labelled(call, left_out, |label, score| {
-            let place = sorted.partition_point(|threshold| *threshold <= score);
-            let Some(cell) = cells.get_mut(place).filter(|_| !score.is_nan()) else { return false };
-            *(if label { &mut cell.0 } else { &mut cell.1 }) += 1;
+            let place = thresholds.partition_point(|threshold| *threshold <= score);
+            let Some(counts) = cells.get_mut(place).filter(|_| !score.is_nan()) else { return false };
+            *(if label { &mut counts.0 } else { &mut counts.1 }) += 1;
             true
         })
     }
@@ -151,7 +151,8 @@ impl State for Counts {
             sum(self.cells.get(first..).unwrap_or_default())
         };
         let predicted: Vec<(u64, u64)> = self.thresholds.iter().map(above).collect();
-        let list = |f: &dyn Fn(&(u64, u64)) -> u64| Value::Float64List(predicted.iter().map(|at| f(at) as f64).collect());
+        let list =
+            |f: &dyn Fn(&(u64, u64)) -> u64| Value::Float64List(predicted.iter().map(|at| f(at) as f64).collect());
         let fields = [
             Value::Float64List(self.thresholds.clone()),
             list(&|at| at.0),
