@@ -82,6 +82,11 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &quality::PrecisionAtK,
     &quality::ReciprocalRank,
     &quality::Ndcg,
+    &quality::Cbpe,
+    &quality::DemographicParityDifference,
+    &quality::DemographicParityRatio,
+    &quality::EqualOpportunityDifference,
+    &quality::EqualizedOddsDifference,
 ];
 
 /// The function of a name or alias, in any case.

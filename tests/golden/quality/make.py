@@ -6,6 +6,7 @@ functions/catalog/tests/golden.rs. Run from anywhere, with the versions of requi
     python tests/golden/quality/make.py
 """
 
+import functools
 import itertools
 import json
 import math
@@ -14,6 +15,7 @@ from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
+import fairlearn.metrics as fm
 import numpy as np
 import river.drift.kswin
 import sklearn.calibration
@@ -305,6 +307,102 @@ def ranking():
             case("ndcg", (relevance, score), [k], skm.ndcg_score([relevance], [score], k=k))
 
 
+def without_labels():
+    """Each row repeated with labels in the proportion of its probability: expectations become counts."""
+    for n, share in [(40, 0.5), (150, 0.15), (150, 0.8)]:
+        of = 256
+        tenths = np.sort(rng.choice(np.arange(1, of), n, replace=False)) if share == 0.5 else np.clip(rng.binomial(of, rng.beta(4 * share, 4 - 4 * share, n)), 0, of)
+        p = tenths / of
+        prediction = p > 0.45
+        label = np.concatenate([np.arange(of) < k for k in tenths])
+        predicted, score = np.repeat(prediction, of), np.repeat(p, of)
+        hit, alarm, miss = label & predicted, ~label & predicted, label & ~predicted
+
+        def error(values):
+            # NannyML's: the deviation over the rows that count, over the root of how many of the n rows these are.
+            return np.std(values) / math.sqrt(len(values) / of)
+
+        union = hit | alarm | miss
+        factor = union.sum() / (hit.sum() + 0.5 * (alarm.sum() + miss.sum()))
+        rarer = label if label.mean() <= 0.5 else ~label
+        ordered = score if label.mean() <= 0.5 else -score
+        mine, others = ordered[rarer], np.sort(ordered[~rarer])
+        places = (np.searchsorted(others, mine, "left") + np.searchsorted(others, mine, "right")) / 2 / len(others)
+        measures = {
+            "accuracy": (skm.accuracy_score(label, predicted), error((label == predicted).astype(float))),
+            "precision": (skm.precision_score(label, predicted), error(label[predicted].astype(float))),
+            "recall": (skm.recall_score(label, predicted), error(predicted[label].astype(float))),
+            "f1": (skm.f1_score(label, predicted), error(hit[union] * factor)),
+            "roc_auc": (skm.roc_auc_score(label, score), error(places)),
+        }
+        for reach in [3.0, 1.5]:
+            returns = {"n": n, "note": None}
+            for name, (value, deviation) in measures.items():
+                returns |= {name: value, f"{name}_low": max(0.0, value - reach * deviation), f"{name}_high": min(1.0, value + reach * deviation)}
+            case("cbpe", (p, prediction), [reach], returns)
+
+
+def disparity(function, columns, rates, compare, worst, pair, options, value):
+    """`rates` are (name, rows, successes); the interval is the worst of each bound over the pairs, Bonferroni-corrected."""
+    sensitive, min_support = columns[-1], options[0]
+    compared, best = [], None
+    for name, rows, successes in rates:
+        of = {}
+        for group in sorted(set(sensitive)):
+            mine = rows & (sensitive == group)
+            if mine.sum() >= min_support:
+                of[group] = (int(successes[mine].sum()), int(mine.sum()))
+        compared.append(of)
+        share = {group: k / n for group, (k, n) in of.items()}
+        low, high = min(share, key=share.get), max(share, key=share.get)
+        found = (compare(share[low], share[high]), str(low), str(high), name)
+        best = found if best is None or worst(found[0], best[0]) != best[0] else best
+    pairs = [(of[a], of[b]) for of in compared for a, b in itertools.combinations(of, 2)]
+    confidence = 1 - (1 - options[1]) / len(pairs)
+    bounds = []
+    for a, b in pairs:
+        (p, p_limits), (q, q_limits) = sorted([(k / n, wilson(k, n, confidence)) for k, n in (a, b)])
+        bounds.append(pair(p, p_limits, q, q_limits))
+    assert math.isclose(best[0], value, rel_tol=1e-12), (best, value)
+    low, high = (functools.reduce(worst, column) for column in zip(*bounds))
+    note = f"the larger difference is that of the {best[3]}" if len(rates) > 1 else None
+    case(function, columns, options, {"value": value, "low": low, "high": high, "group_low": best[1], "group_high": best[2], "n": len(sensitive), "note": note})
+
+
+def newcombe(p, p_limits, q, q_limits):
+    low = (q - p) - math.hypot(q - q_limits[0], p_limits[1] - p)
+    high = (q - p) + math.hypot(q_limits[1] - q, p - p_limits[0])
+    return max(0.0, low), max(high, -low)
+
+
+def mover(p, p_limits, q, q_limits):
+    """Donner and Zou's interval for p / q, as they write it."""
+    (l1, u1), (l2, u2), product = p_limits, q_limits, p * q
+    low = (product - math.sqrt(product**2 - l1 * u2 * (2 * p - l1) * (2 * q - u2))) / (u2 * (2 * q - u2))
+    high = (product + math.sqrt(product**2 - u1 * l2 * (2 * p - u1) * (2 * q - l2))) / (l2 * (2 * q - l2))
+    return min(low, 1 / high), min(1.0, high)
+
+
+def fairness():
+    for n, groups, gap in [(120, 2, 0.3), (900, 4, 0.1), (300, 3, 0.0)]:
+        names = np.array(["north", "east", "south", "west"])[:groups]
+        sensitive = names[rng.integers(0, groups, n)]
+        label = rng.random(n) < 0.5
+        prediction = rng.random(n) < np.where(label, 0.7, 0.3) + gap * (sensitive == names[0])
+        every, options = np.ones(n, dtype=bool), [5, 0.9]
+        difference, ratio = (lambda low, high: high - low), (lambda low, high: low / high)
+        selection = [("selection rate", every, prediction)]
+        odds = [("true positive rate", label, prediction), ("false positive rate", ~label, prediction)]
+        truth = {"y_true": label, "y_pred": prediction, "sensitive_features": sensitive}
+        for function, columns, rates, compare, worst, pair in [
+            ("demographic_parity_difference", (prediction, sensitive), selection, difference, max, newcombe),
+            ("demographic_parity_ratio", (prediction, sensitive), selection, ratio, min, mover),
+            ("equal_opportunity_difference", (label, prediction, sensitive), odds[:1], difference, max, newcombe),
+            ("equalized_odds_difference", (label, prediction, sensitive), odds, difference, max, newcombe),
+        ]:
+            disparity(function, columns, rates, compare, worst, pair, options, getattr(fm, function)(**truth))
+
+
 streams = []
 
 
@@ -444,6 +542,8 @@ regression()
 curves()
 calibration()
 ranking()
+without_labels()
+fairness()
 detectors()
 lines = ["{", f'"made_with": {json.dumps(VERSIONS)},', '"cases": [']
 lines.append(",\n".join(json.dumps(case, ensure_ascii=False) for case in cases))

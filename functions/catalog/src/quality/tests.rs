@@ -222,3 +222,35 @@ fn platt_keeps_its_digits_at_any_scale() {
         assert!((plain.0 - other.0).abs() < 1e-9 && (plain.1 - other.1).abs() < 1e-6, "{plain:?} {other:?}");
     }
 }
+
+#[test]
+fn a_group_too_small_to_compare_is_named() {
+    let rows = |sizes: &[(&str, usize, usize)]| -> Vec<Vec<Value>> {
+        let of = |(group, n, positives): &(&str, usize, usize)| -> Vec<Vec<Value>> {
+            (0..*n).map(|i| vec![(i < *positives).into(), (*group).into()]).collect()
+        };
+        sizes.iter().flat_map(of).collect()
+    };
+    let three = rows(&[("a", 40, 20), ("b", 40, 30), ("c", 3, 0)]);
+    let name = "demographic_parity_difference";
+    assert_eq!(field(name, &three, "value"), 0.25.into());
+    assert_eq!(field(name, &three, "group_low"), "a".into());
+    assert_eq!(note(name, &three), "selection rate of groups with fewer than 30 rows left out: c (3)");
+    assert_eq!(field(name, &rows(&[("a", 40, 20)]), "value"), Value::Null);
+    assert_eq!(
+        note("demographic_parity_ratio", &rows(&[("a", 40, 0), ("b", 40, 0)])),
+        "all rates are 0, so they have no ratio"
+    );
+    // Equal groups: the interval tells that nothing is shown.
+    let equal = rows(&[("a", 40, 20), ("b", 40, 20), ("c", 40, 20)]);
+    assert_eq!(field(name, &equal, "low"), 0.0.into());
+    assert_eq!(field("demographic_parity_ratio", &equal, "high"), 1.0.into());
+}
+
+#[test]
+fn performance_without_labels_needs_something_predicted() {
+    let rows = vec![vec![0.25.into(), false.into()], vec![0.5.into(), false.into()]];
+    assert_eq!(field("cbpe", &rows, "accuracy"), 0.625.into());
+    assert_eq!(field("cbpe", &rows, "precision"), Value::Null);
+    assert_eq!(note("cbpe", &rows), "precision has nothing to be of");
+}
