@@ -8,12 +8,12 @@ mod eddm;
 mod kswin;
 mod page_hinkley;
 
-pub use adwin::{Adwin, AdwinDetector};
-pub use cusum::{Cusum, CusumDetector};
-pub use ddm::{Ddm, DdmDetector};
-pub use eddm::{Eddm, EddmDetector};
-pub use kswin::{Kswin, KswinDetector};
-pub use page_hinkley::{PageHinkley, PageHinkleyDetector};
+pub use adwin::{Adwin, AdwinDetector, AdwinOptions};
+pub use cusum::{Cusum, CusumDetector, CusumOptions};
+pub use ddm::{Ddm, DdmDetector, DdmOptions};
+pub use eddm::{Eddm, EddmDetector, EddmOptions};
+pub use kswin::{Kswin, KswinDetector, KswinOptions};
+pub use page_hinkley::{PageHinkley, PageHinkleyDetector, PageHinkleyMode, PageHinkleyOptions};
 
 use crate::function::{Arg, BadState, Call, Column, Error, Type, Value, Values};
 

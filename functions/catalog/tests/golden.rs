@@ -1,4 +1,5 @@
-//! The catalog against independent tools: scikit-learn, scipy, numpy, FarmHash's own and exact fractions.
+//! The catalog against independent tools: scikit-learn, scipy, numpy, fairlearn, River, FarmHash's own and exact
+//! fractions.
 //! The `make.py` beside each file made it and asserts their versions.
 
 use serde_json::Value as Json;

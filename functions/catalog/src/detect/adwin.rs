@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 
 use super::{DRIFT, Detector, VALUE, Verdict, count_option, float_option, run};
 use crate::bytes::{Reader, Writer};
-use crate::function::BadState;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
+use crate::function::{Arg, BadState, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
 
 /// `adwin(value)`.
 pub struct Adwin;
@@ -60,26 +59,42 @@ impl Function for Adwin {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        let detector = AdwinDetector {
+        let options = AdwinOptions {
             delta: float_option(call, 1, ("delta", 0.002), |x| x > 0.0 && x < 1.0, "between 0 and 1")?,
             clock: count_option(call, 2, ("clock", 32), 1)?,
             max_buckets: count_option(call, 3, ("max_buckets", 5), 1)?,
             min_window_length: count_option(call, 4, ("min_window_length", 5), 1)?,
             grace_period: count_option(call, 5, ("grace_period", 10), 0)?,
-            ..AdwinDetector::default()
         };
-        run(call, detector, DRIFT)
+        run(call, AdwinDetector::new(options), DRIFT)
+    }
+}
+
+/// The options of an [`AdwinDetector`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdwinOptions {
+    /// The risk of a false alarm at a test.
+    pub delta: f64,
+    /// How many values lie between tests.
+    pub clock: u64,
+    /// How many buckets of a size are kept.
+    pub max_buckets: u64,
+    /// How many values each side of a cut has at least.
+    pub min_window_length: u64,
+    /// How many values come before the first test.
+    pub grace_period: u64,
+}
+
+impl Default for AdwinOptions {
+    fn default() -> Self {
+        Self { delta: 0.002, clock: 32, max_buckets: 5, min_window_length: 5, grace_period: 10 }
     }
 }
 
 /// A window over the latest values as buckets of 1, 2, 4, … values, the oldest in the largest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdwinDetector {
-    delta: f64,
-    clock: u64,
-    max_buckets: u64,
-    min_window_length: u64,
-    grace_period: u64,
+    options: AdwinOptions,
     /// Buckets of 2^i values at place i, the oldest first.
     rows: Vec<VecDeque<Bucket>>,
     total: f64,
@@ -97,21 +112,24 @@ struct Bucket {
     variance: f64,
 }
 
+impl AdwinDetector {
+    /// A detector that has read nothing. Counts are taken as at least 1, but for the grace period.
+    #[must_use]
+    pub fn new(options: AdwinOptions) -> Self {
+        let AdwinOptions { clock, max_buckets, min_window_length, .. } = options;
+        let options = AdwinOptions {
+            clock: clock.max(1),
+            max_buckets: max_buckets.max(1),
+            min_window_length: min_window_length.max(1),
+            ..options
+        };
+        Self { options, rows: Vec::new(), total: 0.0, variance: 0.0, width: 0, ticks: 0, drift: false }
+    }
+}
+
 impl Default for AdwinDetector {
     fn default() -> Self {
-        Self {
-            delta: 0.002,
-            clock: 32,
-            max_buckets: 5,
-            min_window_length: 5,
-            grace_period: 10,
-            rows: Vec::new(),
-            total: 0.0,
-            variance: 0.0,
-            width: 0,
-            ticks: 0,
-            drift: false,
-        }
+        Self::new(AdwinOptions::default())
     }
 }
 
@@ -136,7 +154,7 @@ impl AdwinDetector {
         // A row that overflows hands its two oldest buckets to the next as one.
         for (i, row) in self.rows.iter_mut().enumerate() {
             row.push_back(bucket);
-            if row.len() as u64 <= self.max_buckets {
+            if row.len() as u64 <= self.options.max_buckets {
                 return;
             }
             let (Some(a), Some(b)) = (row.pop_front(), row.pop_front()) else { return };
@@ -166,11 +184,11 @@ impl AdwinDetector {
                 new -= size(i).min(new);
                 old_total += bucket.total;
                 new_total -= bucket.total;
-                if new < self.min_window_length {
+                if new < self.options.min_window_length {
                     return false;
                 }
                 let distance = old_total / old as f64 - new_total / new as f64;
-                if old >= self.min_window_length && distance.abs() > self.bound(old, new) {
+                if old >= self.options.min_window_length && distance.abs() > self.bound(old, new) {
                     return true;
                 }
             }
@@ -181,8 +199,8 @@ impl AdwinDetector {
     /// How far apart the means of two parts of these sizes may be.
     fn bound(&self, old: u64, new: u64) -> f64 {
         let width = self.width as f64;
-        let risk = libm::log(2.0 * libm::log(width) / self.delta);
-        let share = |n: u64| 1.0 / (n - self.min_window_length + 1) as f64;
+        let risk = libm::log(2.0 * libm::log(width) / self.options.delta);
+        let share = |n: u64| 1.0 / (n - self.options.min_window_length + 1) as f64;
         let sizes = share(old) + share(new);
         (2.0 * sizes * (self.variance / width) * risk).sqrt() + 2.0 / 3.0 * risk * sizes
     }
@@ -205,19 +223,22 @@ impl AdwinDetector {
 impl Detector for AdwinDetector {
     fn advance(&mut self, value: f64) -> Verdict {
         if self.drift {
-            let Self { delta, clock, max_buckets, min_window_length, grace_period, .. } = *self;
-            *self = Self { delta, clock, max_buckets, min_window_length, grace_period, ..Self::default() };
+            *self = Self::new(self.options);
         }
         self.insert(value);
         self.ticks += 1;
-        let is_time = self.ticks.is_multiple_of(self.clock) && self.width > self.grace_period;
+        let is_time = self.ticks.is_multiple_of(self.options.clock) && self.width > self.options.grace_period;
         self.drift = is_time && self.detect();
         Verdict { drift: self.drift, warning: false, statistic: Some(self.total / self.width as f64) }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = Writer::default();
-        out.f64(self.delta).u64(self.clock).u64(self.max_buckets).u64(self.min_window_length).u64(self.grace_period);
+        out.f64(self.options.delta)
+            .u64(self.options.clock)
+            .u64(self.options.max_buckets)
+            .u64(self.options.min_window_length)
+            .u64(self.options.grace_period);
         out.f64(self.total).f64(self.variance).u64(self.width).u64(self.ticks).bool(self.drift);
         out.u64(self.rows.len() as u64);
         for row in &self.rows {
@@ -232,11 +253,13 @@ impl Detector for AdwinDetector {
     fn from_bytes(bytes: &[u8]) -> Result<Self, BadState> {
         let mut bytes = Reader(bytes);
         let mut detector = Self {
-            delta: bytes.f64()?,
-            clock: bytes.u64()?,
-            max_buckets: bytes.u64()?,
-            min_window_length: bytes.u64()?,
-            grace_period: bytes.u64()?,
+            options: AdwinOptions {
+                delta: bytes.f64()?,
+                clock: bytes.u64()?,
+                max_buckets: bytes.u64()?,
+                min_window_length: bytes.u64()?,
+                grace_period: bytes.u64()?,
+            },
             total: bytes.f64()?,
             variance: bytes.f64()?,
             width: bytes.u64()?,
@@ -252,6 +275,10 @@ impl Detector for AdwinDetector {
             detector.rows.push(row);
         }
         bytes.end()?;
-        if detector.clock == 0 || detector.min_window_length == 0 { Err(BadState) } else { Ok(detector) }
+        if detector.options.clock == 0 || detector.options.min_window_length == 0 {
+            Err(BadState)
+        } else {
+            Ok(detector)
+        }
     }
 }

@@ -2,8 +2,7 @@
 
 use super::{DRIFT, Detector, VALUE, Verdict, float_option, run};
 use crate::bytes::{Reader, Writer};
-use crate::function::BadState;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
+use crate::function::{Arg, BadState, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
 
 /// `cusum(value)`.
 pub struct Cusum;
@@ -54,32 +53,55 @@ impl Function for Cusum {
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
         let is_positive = |x: f64| x > 0.0 && x.is_finite();
         let is_slack = |x: f64| x >= 0.0 && x.is_finite();
-        let detector = CusumDetector {
+        let options = CusumOptions {
             mean: float_option(call, 1, ("mean", 0.0), f64::is_finite, "a number")?,
             std: float_option(call, 2, ("std", 1.0), is_positive, "above 0")?,
             k: float_option(call, 3, ("k", 0.5), is_slack, "at least 0")?,
             h: float_option(call, 4, ("h", 5.0), is_positive, "above 0")?,
-            ..CusumDetector::default()
         };
-        run(call, detector, DRIFT)
+        run(call, CusumDetector::new(options), DRIFT)
+    }
+}
+
+/// The options of a [`CusumDetector`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CusumOptions {
+    /// The mean of the reference.
+    pub mean: f64,
+    /// The standard deviation of the reference.
+    pub std: f64,
+    /// The slack, in standard deviations.
+    pub k: f64,
+    /// The decision limit, in standard deviations.
+    pub h: f64,
+}
+
+impl Default for CusumOptions {
+    fn default() -> Self {
+        Self { mean: 0.0, std: 1.0, k: 0.5, h: 5.0 }
     }
 }
 
 /// The sums of the distances from the reference, upwards and downwards.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CusumDetector {
-    mean: f64,
-    std: f64,
-    k: f64,
-    h: f64,
+    options: CusumOptions,
     high: f64,
     low: f64,
     drift: bool,
 }
 
+impl CusumDetector {
+    /// A detector that has read nothing.
+    #[must_use]
+    pub fn new(options: CusumOptions) -> Self {
+        Self { options, high: 0.0, low: 0.0, drift: false }
+    }
+}
+
 impl Default for CusumDetector {
     fn default() -> Self {
-        Self { mean: 0.0, std: 1.0, k: 0.5, h: 5.0, high: 0.0, low: 0.0, drift: false }
+        Self::new(CusumOptions::default())
     }
 }
 
@@ -88,20 +110,20 @@ impl Detector for CusumDetector {
         if self.drift {
             (self.high, self.low) = (0.0, 0.0);
         }
-        let z = (value - self.mean) / self.std;
-        self.high = (self.high + z - self.k).max(0.0);
-        self.low = (self.low - z - self.k).max(0.0);
+        let z = (value - self.options.mean) / self.options.std;
+        self.high = (self.high + z - self.options.k).max(0.0);
+        self.low = (self.low - z - self.options.k).max(0.0);
         let statistic = self.high.max(self.low);
-        self.drift = statistic > self.h;
+        self.drift = statistic > self.options.h;
         Verdict { drift: self.drift, warning: false, statistic: Some(statistic) }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
         Writer::default()
-            .f64(self.mean)
-            .f64(self.std)
-            .f64(self.k)
-            .f64(self.h)
+            .f64(self.options.mean)
+            .f64(self.options.std)
+            .f64(self.options.k)
+            .f64(self.options.h)
             .f64(self.high)
             .f64(self.low)
             .bool(self.drift)
@@ -111,10 +133,7 @@ impl Detector for CusumDetector {
     fn from_bytes(bytes: &[u8]) -> Result<Self, BadState> {
         let mut bytes = Reader(bytes);
         let detector = Self {
-            mean: bytes.f64()?,
-            std: bytes.f64()?,
-            k: bytes.f64()?,
-            h: bytes.f64()?,
+            options: CusumOptions { mean: bytes.f64()?, std: bytes.f64()?, k: bytes.f64()?, h: bytes.f64()? },
             high: bytes.f64()?,
             low: bytes.f64()?,
             drift: bytes.bool()?,

@@ -2,8 +2,7 @@
 
 use super::{DRIFT_AND_WARNING, Detector, ERROR, Verdict, count_option, float_option, run};
 use crate::bytes::{Reader, Writer};
-use crate::function::BadState;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
+use crate::function::{Arg, BadState, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
 
 /// `ddm(error)`.
 pub struct Ddm;
@@ -56,22 +55,36 @@ impl Function for Ddm {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        let detector = DdmDetector {
+        let options = DdmOptions {
             warm_start: count_option(call, 1, ("warm_start", 30), 0)?,
             warning_threshold: float_option(call, 2, ("warning_threshold", 2.0), f64::is_finite, "a number")?,
             drift_threshold: float_option(call, 3, ("drift_threshold", 3.0), f64::is_finite, "a number")?,
-            ..DdmDetector::default()
         };
-        run(call, detector, DRIFT_AND_WARNING)
+        run(call, DdmDetector::new(options), DRIFT_AND_WARNING)
+    }
+}
+
+/// The options of a [`DdmDetector`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DdmOptions {
+    /// How many values come before the first verdict.
+    pub warm_start: u64,
+    /// How many deviations above the least rate are a warning.
+    pub warning_threshold: f64,
+    /// How many are a drift.
+    pub drift_threshold: f64,
+}
+
+impl Default for DdmOptions {
+    fn default() -> Self {
+        Self { warm_start: 30, warning_threshold: 2.0, drift_threshold: 3.0 }
     }
 }
 
 /// The error rate so far, and where it was least.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DdmDetector {
-    warm_start: u64,
-    warning_threshold: f64,
-    drift_threshold: f64,
+    options: DdmOptions,
     n: u64,
     rate: f64,
     least_rate: f64,
@@ -80,19 +93,17 @@ pub struct DdmDetector {
     warning: bool,
 }
 
+impl DdmDetector {
+    /// A detector that has read nothing.
+    #[must_use]
+    pub fn new(options: DdmOptions) -> Self {
+        Self { options, n: 0, rate: 0.0, least_rate: f64::INFINITY, least_deviation: 0.0, drift: false, warning: false }
+    }
+}
+
 impl Default for DdmDetector {
     fn default() -> Self {
-        Self {
-            warm_start: 30,
-            warning_threshold: 2.0,
-            drift_threshold: 3.0,
-            n: 0,
-            rate: 0.0,
-            least_rate: f64::INFINITY,
-            least_deviation: 0.0,
-            drift: false,
-            warning: false,
-        }
+        Self::new(DdmOptions::default())
     }
 }
 
@@ -100,20 +111,19 @@ impl Detector for DdmDetector {
     /// Any value but 0 is an error.
     fn advance(&mut self, value: f64) -> Verdict {
         if self.drift {
-            let Self { warm_start, warning_threshold, drift_threshold, .. } = *self;
-            *self = Self { warm_start, warning_threshold, drift_threshold, ..Self::default() };
+            *self = Self::new(self.options);
         }
         let error = if value == 0.0 { 0.0 } else { 1.0 };
         self.n += 1;
         self.rate += (1.0 / self.n as f64) * (error - self.rate);
         let deviation = (self.rate * (1.0 - self.rate) / self.n as f64).max(0.0).sqrt();
-        if self.n > self.warm_start {
+        if self.n > self.options.warm_start {
             let level = self.rate + deviation;
             if level <= self.least_rate + self.least_deviation {
                 (self.least_rate, self.least_deviation) = (self.rate, deviation);
             }
-            self.drift = level > self.least_rate + self.drift_threshold * self.least_deviation;
-            let is_raised = level > self.least_rate + self.warning_threshold * self.least_deviation;
+            self.drift = level > self.least_rate + self.options.drift_threshold * self.least_deviation;
+            let is_raised = level > self.least_rate + self.options.warning_threshold * self.least_deviation;
             self.warning = is_raised && !self.drift;
         }
         Verdict { drift: self.drift, warning: self.warning, statistic: Some(self.rate) }
@@ -121,9 +131,9 @@ impl Detector for DdmDetector {
 
     fn to_bytes(&self) -> Vec<u8> {
         Writer::default()
-            .u64(self.warm_start)
-            .f64(self.warning_threshold)
-            .f64(self.drift_threshold)
+            .u64(self.options.warm_start)
+            .f64(self.options.warning_threshold)
+            .f64(self.options.drift_threshold)
             .u64(self.n)
             .f64(self.rate)
             .f64(self.least_rate)
@@ -136,9 +146,11 @@ impl Detector for DdmDetector {
     fn from_bytes(bytes: &[u8]) -> Result<Self, BadState> {
         let mut bytes = Reader(bytes);
         let detector = Self {
-            warm_start: bytes.u64()?,
-            warning_threshold: bytes.f64()?,
-            drift_threshold: bytes.f64()?,
+            options: DdmOptions {
+                warm_start: bytes.u64()?,
+                warning_threshold: bytes.f64()?,
+                drift_threshold: bytes.f64()?,
+            },
             n: bytes.u64()?,
             rate: bytes.f64()?,
             least_rate: bytes.f64()?,

@@ -2,8 +2,7 @@
 
 use super::{DRIFT_AND_WARNING, Detector, ERROR, Verdict, count_option, float_option, run};
 use crate::bytes::{Reader, Writer};
-use crate::function::BadState;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
+use crate::function::{Arg, BadState, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
 
 /// `eddm(error)`.
 pub struct Eddm;
@@ -61,22 +60,36 @@ impl Function for Eddm {
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
         let alpha = float_option(call, 2, ("alpha", 0.95), f64::is_finite, "a number")?;
-        let detector = EddmDetector {
+        let options = EddmOptions {
             warm_start: count_option(call, 1, ("warm_start", 30), 0)?,
             alpha,
             beta: float_option(call, 3, ("beta", 0.9), |beta| beta <= alpha, "at most `alpha`")?,
-            ..EddmDetector::default()
         };
-        run(call, detector, DRIFT_AND_WARNING)
+        run(call, EddmDetector::new(options), DRIFT_AND_WARNING)
+    }
+}
+
+/// The options of an [`EddmDetector`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EddmOptions {
+    /// How many values and errors come before the first verdict.
+    pub warm_start: u64,
+    /// Below which share of their longest the distances are a warning.
+    pub alpha: f64,
+    /// Below which share they are a drift.
+    pub beta: f64,
+}
+
+impl Default for EddmOptions {
+    fn default() -> Self {
+        Self { warm_start: 30, alpha: 0.95, beta: 0.9 }
     }
 }
 
 /// The distances between errors so far, and the longest they were.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EddmDetector {
-    warm_start: u64,
-    alpha: f64,
-    beta: f64,
+    options: EddmOptions,
     n: u64,
     errors: u64,
     last_error: u64,
@@ -90,12 +103,12 @@ pub struct EddmDetector {
     warning: bool,
 }
 
-impl Default for EddmDetector {
-    fn default() -> Self {
+impl EddmDetector {
+    /// A detector that has read nothing.
+    #[must_use]
+    pub fn new(options: EddmOptions) -> Self {
         Self {
-            warm_start: 30,
-            alpha: 0.95,
-            beta: 0.9,
+            options,
             n: 0,
             errors: 0,
             last_error: 0,
@@ -109,6 +122,12 @@ impl Default for EddmDetector {
     }
 }
 
+impl Default for EddmDetector {
+    fn default() -> Self {
+        Self::new(EddmOptions::default())
+    }
+}
+
 impl EddmDetector {
     fn error(&mut self) {
         self.errors += 1;
@@ -117,19 +136,19 @@ impl EddmDetector {
         self.mean += (1.0 / self.errors as f64) * (distance - before);
         self.squares += (distance - before) * (distance - self.mean);
         self.last_error = self.n;
-        if self.n <= self.warm_start {
+        if self.n <= self.options.warm_start {
             return;
         }
         let variance = if self.errors > 1 { self.squares / (self.errors - 1) as f64 } else { 0.0 };
         let length = self.mean + 2.0 * variance.sqrt();
         if length > self.longest {
             self.longest = length;
-        } else if self.errors > self.warm_start {
+        } else if self.errors > self.options.warm_start {
             self.level = length / self.longest;
-            if self.level < self.beta {
+            if self.level < self.options.beta {
                 self.drift = true;
             } else {
-                self.warning = self.level < self.alpha;
+                self.warning = self.level < self.options.alpha;
             }
         }
     }
@@ -139,8 +158,7 @@ impl Detector for EddmDetector {
     /// Any value but 0 is an error.
     fn advance(&mut self, value: f64) -> Verdict {
         if self.drift {
-            let Self { warm_start, alpha, beta, .. } = *self;
-            *self = Self { warm_start, alpha, beta, ..Self::default() };
+            *self = Self::new(self.options);
         }
         self.n += 1;
         if value != 0.0 {
@@ -152,9 +170,9 @@ impl Detector for EddmDetector {
 
     fn to_bytes(&self) -> Vec<u8> {
         Writer::default()
-            .u64(self.warm_start)
-            .f64(self.alpha)
-            .f64(self.beta)
+            .u64(self.options.warm_start)
+            .f64(self.options.alpha)
+            .f64(self.options.beta)
             .u64(self.n)
             .u64(self.errors)
             .u64(self.last_error)
@@ -170,9 +188,7 @@ impl Detector for EddmDetector {
     fn from_bytes(bytes: &[u8]) -> Result<Self, BadState> {
         let mut bytes = Reader(bytes);
         let detector = Self {
-            warm_start: bytes.u64()?,
-            alpha: bytes.f64()?,
-            beta: bytes.f64()?,
+            options: EddmOptions { warm_start: bytes.u64()?, alpha: bytes.f64()?, beta: bytes.f64()? },
             n: bytes.u64()?,
             errors: bytes.u64()?,
             last_error: bytes.u64()?,

@@ -15,12 +15,7 @@ pub(super) const PREDICTION: Arg = Arg::new("prediction", Type::Float64OrText, "
 pub(super) const RATE_ARGS: &[Arg] = &[
     LABEL,
     PREDICTION,
-    Arg::option(
-        "positive",
-        Type::Float64OrText,
-        "true or 1",
-        "the class that is looked for, where `average` is 'binary'",
-    ),
+    Arg::option("positive", Type::Float64OrText, "NULL", "the class looked for by 'binary'; where NULL, true or 1"),
     Arg::option("average", Type::Text, "'binary'", "'binary', or over all classes: 'macro', 'micro' or 'weighted'"),
     CONFIDENCE,
 ];

@@ -3,9 +3,9 @@
 use super::common::{LABEL, LeftOut, SCORE, count, each_labelled, record, text};
 use crate::bytes::{Reader, Writer};
 use crate::drift::Notes;
-use crate::function::BadState;
 use crate::function::{
-    Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value, compute_by_state,
+    Arg, BadState, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value,
+    compute_by_state,
 };
 
 /// The struct that it returns.
