@@ -4,6 +4,8 @@
 //! that a server, a component and a browser compute the same bits. [`FUNCTIONS`] is the list that SQL, HTTP, the page and
 //! the generated reference are made from.
 
+mod bytes;
+pub mod detect;
 pub mod distribution;
 pub mod drift;
 pub mod feature;
@@ -12,6 +14,7 @@ pub mod hash;
 pub mod json;
 pub mod pit;
 pub mod profile;
+pub mod quality;
 pub mod split;
 pub mod suggest;
 pub mod sum;
@@ -82,6 +85,43 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &profile::MlProfileJson,
     &profile::MlProfileQuantile,
     &profile::MlDrift,
+    &detect::Adwin,
+    &detect::PageHinkley,
+    &detect::Cusum,
+    &detect::Kswin,
+    &detect::Ddm,
+    &detect::Eddm,
+    &quality::Accuracy,
+    &quality::Precision,
+    &quality::Recall,
+    &quality::F1Score,
+    &quality::ConfusionMatrix,
+    &quality::LogLoss,
+    &quality::BrierScore,
+    &quality::MeanAbsoluteError,
+    &quality::RootMeanSquaredError,
+    &quality::MeanAbsolutePercentageError,
+    &quality::PinballLoss,
+    &quality::RSquared,
+    &quality::RocAuc,
+    &quality::AveragePrecision,
+    &quality::RocCurve,
+    &quality::PrecisionRecallCurve,
+    &quality::ConfusionByThreshold,
+    &quality::ExpectedCalibrationError,
+    &quality::ReliabilityTable,
+    &quality::IsotonicCalibration,
+    &quality::PlattCalibration,
+    &quality::CalibratePlatt,
+    &quality::CalibrateIsotonic,
+    &quality::PrecisionAtK,
+    &quality::ReciprocalRank,
+    &quality::Ndcg,
+    &quality::Cbpe,
+    &quality::DemographicParityDifference,
+    &quality::DemographicParityRatio,
+    &quality::EqualOpportunityDifference,
+    &quality::EqualizedOddsDifference,
 ];
 
 /// The function of a name or alias, in any case.

@@ -1,15 +1,22 @@
-//! The catalog against independent tools: scikit-learn, scipy, numpy, FarmHash's own and exact fractions.
+//! The catalog against independent tools: scikit-learn, scipy, numpy, fairlearn, River, FarmHash's own and exact
+//! fractions.
 //! The `make.py` beside each file made it and asserts their versions.
 
 use serde_json::Value as Json;
 use skewless_catalog::function::{Function, aggregate};
 use skewless_catalog::sum::ExactMoments;
-use skewless_catalog::{Tolerance, Value, find, json};
+use skewless_catalog::{Column, Tolerance, Value, evaluate, find, json};
 
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
 
 /// Files of cases, each `{"made_with": …, "cases": [{"function": …, "rows": …, "returns": …}]}`.
-const FILES: &[&str] = &["catalog/catalog.json", "drift/drift.json", "numeric/numeric.json", "profile/profile.json"];
+const FILES: &[&str] = &[
+    "catalog/catalog.json",
+    "drift/drift.json",
+    "numeric/numeric.json",
+    "profile/profile.json",
+    "quality/quality.json",
+];
 
 fn golden(file: &str) -> Json {
     serde_json::from_str(&std::fs::read_to_string(format!("{GOLDENS}/{file}")).unwrap()).unwrap()
@@ -26,6 +33,11 @@ fn difference(got: &Value, want: &Value, tolerance: Tolerance) -> Option<String>
         (Value::Record(got), Value::Record(want)) => got.iter().zip(want).find_map(|((name, got), (_, want))| {
             difference(got, want, tolerance).map(|difference| format!("{name}: {difference}"))
         }),
+        (Value::Float64List(got), Value::Float64List(want)) if got.len() == want.len() => got
+            .iter()
+            .zip(want)
+            .position(|(a, b)| !tolerance.holds(*a, *b))
+            .map(|i| format!("at {i}: {:e} for {:e}", got[i], want[i])),
         (got, want) => (got != want).then(|| format!("{got} for {want}")),
     }
 }
@@ -71,9 +83,52 @@ fn every_function_gives_what_independent_tools_give() {
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// Streams with River's verdicts: the rows of drifts and warnings, and statistics by row.
+fn streams() -> Vec<Json> {
+    golden("quality/quality.json")["streams"].as_array().unwrap().clone()
+}
+
+#[test]
+fn every_detector_agrees_with_river_at_every_row() {
+    for case in &streams() {
+        let function = find(case["function"].as_str().unwrap()).unwrap();
+        let types = function.args().iter().map(|arg| arg.data_type);
+        let argument = |json: &Json, data_type| json::from_json(json, data_type).unwrap();
+        let options: Vec<Value> = case["options"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(types.clone().skip(1))
+            .map(|(json, data_type)| argument(json, data_type))
+            .collect();
+        let stream = case["values"].as_array().unwrap();
+        let values: Vec<Value> = stream.iter().map(|json| argument(json, function.args()[0].data_type)).collect();
+        let mut columns =
+            vec![Column::from_values(function.args()[0].data_type, &values.iter().collect::<Vec<_>>()).unwrap()];
+        columns.extend(options.iter().zip(types.skip(1)).map(|(value, t)| Column::from_values(t, &[value]).unwrap()));
+        let verdicts = evaluate(function, &columns, values.len()).unwrap();
+        let is_listed = |list: &str, row: usize| case[list].as_array().unwrap().contains(&Json::from(row));
+        for row in 0..values.len() {
+            let Value::Record(fields) = verdicts.value(row) else { panic!() };
+            for (name, got) in fields {
+                let place = || format!("{}{:?} {name} at {row}", function.name(), case["options"]);
+                match (name, &case["statistic"][row.to_string()]) {
+                    ("statistic", want) if !want.is_null() => {
+                        let want = Value::Float64(want.as_f64().unwrap());
+                        assert_eq!(difference(&got, &want, function.tolerance()), None, "{}", place());
+                    }
+                    ("statistic", _) if case["statistic"].get(row.to_string()).is_none() => {}
+                    ("statistic", _) => assert_eq!(got, Value::Null, "{}", place()),
+                    _ => assert_eq!(got, Value::Boolean(is_listed(name, row)), "{}", place()),
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_function_has_a_golden() {
-    let cases = cases();
+    let cases = [cases(), streams()].concat();
     let tested: Vec<&str> = cases.iter().filter_map(|case| case["function"].as_str()).collect();
     let needs_none = ["feature_cross"]; // text only: its examples and property test say it all
     for function in skewless_catalog::FUNCTIONS {

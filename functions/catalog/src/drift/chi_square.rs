@@ -49,7 +49,7 @@ impl Function for ChiSquareTest {
             (9.0, false),
         ];
         let rows = rows.map(|(x, is_base)| [vec![x.into(), is_base.into()], edges.to_vec()].concat());
-        let categories = shift(2.0, 0.5, 0.157_299_207_050_285);
+        let categories = shift(2.0, 0.5, 0.157_299_207_050_284_77);
         let numbers = Example { rows: rows.into(), returns: categories.returns.clone() };
         vec![categories, numbers]
     }

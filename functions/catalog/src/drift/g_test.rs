@@ -35,7 +35,7 @@ impl Function for GTest {
     }
 
     fn examples(&self) -> Vec<Example> {
-        vec![shift(2.092_992_575_058_191_5, 0.5, 0.147_975_959_385_026_95)]
+        vec![shift(2.092_992_575_058_191_5, 0.5, 0.147_975_959_385_026_6)]
     }
 
     fn tolerance(&self) -> Tolerance {

@@ -38,7 +38,7 @@ impl Function for HellingerDistance {
     }
 
     fn examples(&self) -> Vec<Example> {
-        vec![shift(0.366_025_403_784_438_6, 0.366_025_403_784_438_6, 0.157_299_207_050_285)]
+        vec![shift(0.366_025_403_784_438_6, 0.366_025_403_784_438_6, 0.157_299_207_050_284_77)]
     }
 
     fn tolerance(&self) -> Tolerance {

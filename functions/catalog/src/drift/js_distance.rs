@@ -44,7 +44,7 @@ impl Function for JsDistance {
     }
 
     fn examples(&self) -> Vec<Example> {
-        vec![shift(0.434_421_311_103_480_65, 0.434_421_311_103_480_65, 0.157_299_207_050_285)]
+        vec![shift(0.434_421_311_103_480_65, 0.434_421_311_103_480_65, 0.157_299_207_050_284_77)]
     }
 
     fn tolerance(&self) -> Tolerance {

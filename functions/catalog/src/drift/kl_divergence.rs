@@ -44,7 +44,7 @@ impl Function for KlDivergence {
     }
 
     fn examples(&self) -> Vec<Example> {
-        vec![shift(0.549_306_144_334_054_8, 0.549_306_144_334_054_8, 0.157_299_207_050_285)]
+        vec![shift(0.549_306_144_334_054_8, 0.549_306_144_334_054_8, 0.157_299_207_050_284_77)]
     }
 
     fn tolerance(&self) -> Tolerance {

@@ -57,10 +57,15 @@ impl Function for KsTest {
 }
 
 fn test(base: &[f64], study: &[f64]) -> Finding {
+    let (d, p) = of_sorted(base, study);
+    Finding { statistic: d, effect_size: Some(d), p_value: Some(p) }
+}
+
+/// The statistic and the p-value of two sorted samples without NaN, neither empty.
+pub(crate) fn of_sorted(base: &[f64], study: &[f64]) -> (f64, f64) {
     let (m, n) = (base.len() as u64, study.len() as u64);
     let largest = steps(base, study).map(|step| step.difference((m, n)).unsigned_abs()).max().unwrap_or(0);
-    let (d, p) = p_value(m, n, largest);
-    Finding { statistic: d, effect_size: Some(d), p_value: Some(p) }
+    p_value(m, n, largest)
 }
 
 /// The statistic that is `difference / (m n)`, and how probable one as large is for `m` and `n` values.

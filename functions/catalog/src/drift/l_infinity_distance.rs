@@ -38,7 +38,7 @@ impl Function for LInfinityDistance {
     }
 
     fn examples(&self) -> Vec<Example> {
-        vec![shift(0.5, 0.5, 0.157_299_207_050_285)]
+        vec![shift(0.5, 0.5, 0.157_299_207_050_284_77)]
     }
 
     fn tolerance(&self) -> Tolerance {
