@@ -66,6 +66,7 @@ async fn demo(args: &Args) -> Result<()> {
     let scored = sql::score(&context, &project, &args.output.join("scored.parquet")).await?;
     steps.done(&format!("scored in SQL: {} flights by two models", scored.rows()));
     let drift = sql::drift_by_month(&context, &project).await?;
+    let moves = sql::drift_month_to_month(&context, &project).await?;
     steps.done("drift by month");
 
     let sample = scored.sample(args.flights as usize)?;
@@ -104,7 +105,8 @@ async fn demo(args: &Args) -> Result<()> {
     }
 
     let parity = parity::compare(&surfaces);
-    let report = report::Report { rows, scored: &scored, drift: &drift, latency: &latency, parity: &parity };
+    let report =
+        report::Report { rows, scored: &scored, drift: &drift, moves: &moves, latency: &latency, parity: &parity };
     let page = report.write(&args.output)?;
     println!("\n{}", parity.text());
     println!("report: {}", page.display());

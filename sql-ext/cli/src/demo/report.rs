@@ -1,6 +1,6 @@
 //! The report: one self-contained page with plots, and the same numbers as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ use serde_json::json;
 use super::http::Latency;
 use super::metrics::Labelled;
 use super::parity::Parity;
-use super::sql::{Drift, Scored};
-use crate::plot::{Chart, Line, STYLE};
+use super::sql::{Drift, Move, Scored};
+use crate::plot::{Chart, Line, STYLE, escape};
 
 const MODELS: [(&str, &str); 2] = [("late", "gradient-boosted trees"), ("late_mlp", "multi-layer perceptron")];
 /// The models were trained on the flights before this month.
@@ -22,6 +22,7 @@ pub(super) struct Report<'a> {
     pub(super) rows: usize,
     pub(super) scored: &'a Scored,
     pub(super) drift: &'a Drift,
+    pub(super) moves: &'a [Move],
     pub(super) latency: &'a Latency,
     pub(super) parity: &'a Parity,
 }
@@ -89,6 +90,9 @@ impl Report<'_> {
         json!({
             "flights": self.rows,
             "models": models,
+            "moved_since_the_month_before": self.moves.iter().map(|moved| json!({
+                "month": moved.month, "column": moved.column, "effect_size": moved.effect, "is_drift": moved.is_drift,
+            })).collect::<Vec<_>>(),
             "psi_by_month": { "months": self.drift.months, "columns": drift },
             "http_median_ms": { "features": self.latency.features_ms, "predict": self.latency.predict_ms },
             "parity": self.parity.rows,
@@ -165,12 +169,43 @@ impl Report<'_> {
              <p>{rows} flights as they looked one hour before scheduled departure, scored in SQL; a sample asked again \
              over HTTP (median {features:.1} ms for the features, {predict:.1} ms for a prediction) and in a web page.</p>\n\
              <h2>Parity</h2>\n{table}\n<h2>Quality</h2>\n<div class=\"plots\">{roc}{calibration}</div>\n\
-             <h2>Month by month</h2>\n<div class=\"plots\">{months}{drift}</div>\n",
+             <h2>Month by month</h2>\n<div class=\"plots\">{months}{drift}</div>\n\
+             <h2>Moved since the month before</h2>\n<p>The effect size of each column's test (Kolmogorov–Smirnov's distance, \
+             Cramér's V); bold where it is drift: significant at 5 % after Benjamini and Hochberg, and at least 0.1.</p>\n{moves}\n",
             rows = self.rows,
             features = self.latency.features_ms,
             predict = self.latency.predict_ms,
             table = self.table(),
+            moves = self.moves(),
         ))
+    }
+
+    /// One row a column, the one that moved most often first; one column a month.
+    fn moves(&self) -> String {
+        let months: BTreeSet<&str> = self.moves.iter().map(|moved| moved.month.as_str()).collect();
+        let mut columns: BTreeMap<&str, BTreeMap<&str, &Move>> = BTreeMap::new();
+        for moved in self.moves {
+            columns.entry(&moved.column).or_default().insert(&moved.month, moved);
+        }
+        let mut columns: Vec<_> = columns.into_iter().collect();
+        columns.sort_by_key(|(name, moves)| {
+            (std::cmp::Reverse(moves.values().filter(|moved| moved.is_drift).count()), *name)
+        });
+        let mut table = String::from("<table><tr><th>column");
+        for month in &months {
+            let _ = write!(table, "<th>{}", month.get(2..).unwrap_or(month));
+        }
+        for (name, moves) in columns {
+            let _ = write!(table, "\n<tr><td>{}", escape(name));
+            for month in &months {
+                let _ = match moves.get(month) {
+                    Some(moved) if moved.is_drift => write!(table, "<td class=\"n\"><b>{:.2}</b>", moved.effect),
+                    Some(moved) => write!(table, "<td class=\"n\">{:.2}", moved.effect),
+                    None => write!(table, "<td>"),
+                };
+            }
+        }
+        table + "</table>"
     }
 
     fn table(&self) -> String {

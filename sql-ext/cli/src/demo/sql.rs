@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{concat_batches, take_record_batch};
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::datasource::MemTable;
@@ -92,6 +92,33 @@ pub(super) async fn drift_by_month(context: &SkewlessContext, project: &Path) ->
         .map(|name| Ok((name.clone(), floats(&batch, &name)?)))
         .collect::<Result<_>>()?;
     Ok(Drift { months, columns })
+}
+
+/// How far a column has moved since the month before, and whether that is drift.
+pub(super) struct Move {
+    pub(super) month: String,
+    pub(super) column: String,
+    pub(super) effect: f64,
+    pub(super) is_drift: bool,
+}
+
+/// Runs `drift_month_to_month.sql` over `scored`.
+pub(super) async fn drift_month_to_month(context: &SkewlessContext, project: &Path) -> Result<Vec<Move>> {
+    let batch = collect(query(context, &statement(project, "drift_month_to_month.sql")?).await?).await?;
+    let (years, months) = (integers(&batch, "year")?, integers(&batch, "month")?);
+    let effects = floats(&batch, "effect_size")?;
+    let (features, drifts) = (column(&batch, "feature")?, column(&batch, "is_drift")?);
+    let (features, drifts) = (features.as_string::<i32>(), drifts.as_boolean());
+    let moves = (0..batch.num_rows()).filter_map(|row| {
+        let (year, month) = years.get(row).copied().flatten().zip(months.get(row).copied().flatten())?;
+        Some(Move {
+            month: format!("{year}-{month:02}"),
+            column: features.value(row).to_owned(),
+            effect: effects.get(row).copied().flatten()?,
+            is_drift: drifts.value(row),
+        })
+    });
+    Ok(moves.collect())
 }
 
 /// The sample through the multi-layer perceptron on a WebGPU adapter.

@@ -35,7 +35,7 @@ impl Bars<'_> {
         let every = self.labels.len().div_ceil(6).max(1);
         let label = |x: &f64| {
             let cell = x.floor() as usize;
-            let shown = cell % every == 0 && (x - x.floor()).abs() < 0.51;
+            let shown = cell.is_multiple_of(every) && (x - x.floor()).abs() < 0.51;
             if shown { self.labels.get(cell).cloned().unwrap_or_default() } else { String::new() }
         };
         chart
