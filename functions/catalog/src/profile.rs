@@ -212,6 +212,13 @@ impl Profile {
 
     /// The profile that [`to_bytes`](Self::to_bytes) wrote; any other bytes are refused.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let profile = Self::read(bytes)?;
+        // Equal profiles have equal bytes, so other spellings of the same numbers are refused.
+        if profile.to_bytes() == bytes { Ok(profile) } else { Err(Error::Bytes("they are not spelled as one")) }
+    }
+
+    /// The profile of bytes that may spell the same numbers otherwise: enough for a merge, whose own bytes are spelled anew.
+    fn read(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader(bytes);
         if reader.array::<4>()? != MAGIC {
             return Err(Error::Bytes("they do not start as one"));
@@ -257,9 +264,7 @@ impl Profile {
             }
             _ => return Err(Error::Bytes("their kind is none")),
         };
-        let profile = Self { rows, nulls, values };
-        // Equal profiles have equal bytes, so other spellings of the same numbers are refused.
-        if profile.to_bytes() == bytes { Ok(profile) } else { Err(Error::Bytes("they are not spelled as one")) }
+        Ok(Self { rows, nulls, values })
     }
 
     fn kind(&self) -> u8 {

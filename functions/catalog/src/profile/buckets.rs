@@ -29,6 +29,17 @@ struct Slot {
     only: i64,
 }
 
+impl Slot {
+    fn bucket(&self, shift: u32) -> Bucket {
+        if self.only == SEVERAL {
+            let low = self.stretch << shift;
+            Bucket { low, high: low + ((1_i64 << shift) - 1), count: self.count }
+        } else {
+            Bucket { low: self.only, high: self.only, count: self.count }
+        }
+    }
+}
+
 const FREE: Slot = Slot { stretch: 0, count: 0, only: 0 };
 
 /// So many values between two keys, both included.
@@ -166,18 +177,7 @@ impl Buckets {
 
     /// What it holds, in order.
     pub(super) fn in_order(&self) -> Vec<Bucket> {
-        let width = (1_i64 << self.shift) - 1;
-        self.sorted()
-            .iter()
-            .map(|slot| {
-                if slot.only == SEVERAL {
-                    let low = slot.stretch << self.shift;
-                    Bucket { low, high: low + width, count: slot.count }
-                } else {
-                    Bucket { low: slot.only, high: slot.only, count: slot.count }
-                }
-            })
-            .collect()
+        self.sorted().iter().map(|slot| slot.bucket(self.shift)).collect()
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
@@ -212,7 +212,8 @@ impl Buckets {
         }
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+    /// What [`write`](Self::write) wrote, and all of it in order.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<(Self, Vec<Bucket>), Error> {
         // Each stretch takes a byte or more, so the table is bounded by the bytes.
         let used = reader.length()?;
         let [shift, zeros] = reader.array::<2>()?.map(u32::from);
@@ -223,6 +224,7 @@ impl Buckets {
         let unit = if shift == 0 { zeros } else { 0 };
         let mut before: Option<i64> = None;
         let mut several = 0;
+        let mut ordered = Vec::with_capacity(used);
         for _ in 0..used {
             let stretch = match before {
                 None => reader.signed()?,
@@ -253,13 +255,14 @@ impl Buckets {
             if slot.count < if slot.only == SEVERAL { 2 } else { 1 } || !is_finite {
                 return Err(BAD);
             }
+            ordered.push(slot.bucket(shift));
             buckets.insert(slot);
         }
         // At the next finer shift there were more stretches than the limit.
         if buckets.used != used || (shift > 0 && used + several <= LIMIT) {
             return Err(BAD);
         }
-        Ok(buckets)
+        Ok((buckets, ordered))
     }
 
     pub(super) fn heap_size(&self) -> usize {

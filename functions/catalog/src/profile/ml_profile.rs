@@ -96,7 +96,7 @@ impl State for Profile {
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<(), BadState> {
-        let other = Self::from_bytes(bytes).map_err(|_| BadState)?;
+        let other = Self::read(bytes).map_err(|_| BadState)?;
         Self::merge(self, &other).map_err(|_| BadState)
     }
 
@@ -116,7 +116,7 @@ impl State for Profile {
 impl Profile {
     /// The profile in the argument of a call, or why it is none.
     pub(super) fn from_argument(name: &str, bytes: &[u8]) -> Result<Self, String> {
-        Self::from_bytes(bytes).map_err(|error| {
+        Self::read(bytes).map_err(|error| {
             let start = Value::Bytes(bytes.iter().take(8).copied().collect());
             format!("`{name}` is {} bytes that start with {start}: {error}", bytes.len())
         })

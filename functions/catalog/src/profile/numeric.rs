@@ -265,8 +265,9 @@ impl Numeric {
         total: u64,
     ) -> Result<Self, Error> {
         let mut numeric = Self { specials, ..Self::new() };
+        let mut ordered = Vec::new();
         if let Some(mut reader) = buckets {
-            numeric.buckets = Buckets::read(&mut reader)?;
+            (numeric.buckets, ordered) = Buckets::read(&mut reader)?;
             reader.end()?;
         }
         numeric.summary = match (moments, distinct) {
@@ -281,13 +282,12 @@ impl Numeric {
             }
             _ => return Err(BAD),
         };
-        numeric.check(total)?;
+        numeric.check(&ordered, total)?;
         Ok(numeric)
     }
 
-    /// Whether the parts agree.
-    fn check(&self, total: u64) -> Result<(), Error> {
-        let buckets = self.buckets.in_order();
+    /// Whether the parts agree; `buckets` are its own, in order.
+    fn check(&self, buckets: &[Bucket], total: u64) -> Result<(), Error> {
         let add = |sum: u64, count: u64| sum.checked_add(count).ok_or(BAD);
         let finite = buckets.iter().try_fold(0, |sum, bucket| add(sum, bucket.count))?;
         let Specials { nan, positive_infinity, negative_infinity, zero } = self.specials;
