@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::UInt64Type;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{plan_datafusion_err, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -22,6 +23,8 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use datafusion::prelude::Expr;
+use skewless_catalog::Kind as CatalogKind;
 use skewless_catalog::suggest::did_you_mean;
 
 use crate::ddl::{self, Ddl};
@@ -150,6 +153,7 @@ impl SkewlessContext {
             object_stores::register(self.session(), table.table())?;
         }
         let plan = state.statement_to_plan(sql).await?;
+        check_streams(&plan)?;
         match plan {
             LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) => {
                 let done = format!("table {} created", table.name);
@@ -190,6 +194,28 @@ impl SkewlessContext {
             query => Ok(Outcome::Rows(self.session().execute_logical_plan(query).await?)),
         }
     }
+}
+
+/// Refuses a detector of changes whose stream has no order.
+fn check_streams(plan: &LogicalPlan) -> DataFusionResult<()> {
+    plan.apply_with_subqueries(|node| {
+        let LogicalPlan::Window(window) = node else { return Ok(TreeNodeRecursion::Continue) };
+        for expr in &window.window_expr {
+            expr.apply(|expr| {
+                let Expr::WindowFunction(call) = expr else { return Ok(TreeNodeRecursion::Continue) };
+                let name = call.fun.name();
+                let is_detector = skewless_catalog::find(name).is_ok_and(|function| function.kind() == CatalogKind::Window);
+                if is_detector && call.params.order_by.is_empty() {
+                    return plan_err!(
+                        "{name} reads a stream, whose order is missing; write {name}(…) OVER ([PARTITION BY …] ORDER BY …)"
+                    );
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 /// The locations that a statement reads or writes by itself.

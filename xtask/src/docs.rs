@@ -220,6 +220,8 @@ fn shown(value: &Value) -> String {
         Value::Float64(x) if x.is_nan() => "NaN".to_owned(),
         Value::Text(text) if text.is_empty() => "(empty)".to_owned(),
         Value::Text(text) => text.clone(),
+        // `X'0A'` in SQL, `0a` as arrow displays it.
+        Value::Bytes(_) => value.to_string().trim_start_matches('X').trim_matches('\'').to_lowercase(),
         Value::Float64List(values) => listed(values.iter().map(|x| shown(&Value::Float64(*x))).collect()),
         Value::TextList(values) => listed(values.clone()),
         Value::Record(fields) => {

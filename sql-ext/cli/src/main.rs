@@ -1,10 +1,11 @@
 //! The one binary: `sql`, `training-set`, `materialize`, `up`, `model`, `functions`,
-//! `report`, `demo`.
+//! `report`, `contract`, `demo`.
 //!
 //! Exit codes: 0 when everything asked for was done, 1 when a statement or an operation was refused or failed (the
 //! reason is on stderr), 2 for wrong usage, 3 when a check found a difference.
 
 mod context;
+mod contract;
 mod demo;
 mod functions;
 mod materialize;
@@ -13,6 +14,7 @@ mod output;
 mod plot;
 mod progress;
 mod report;
+mod sample;
 mod sql;
 mod training_set;
 mod up;
@@ -49,6 +51,9 @@ enum Command {
     Model(model::Command),
     /// List the functions of the catalog, or explain one
     Functions(functions::Args),
+    /// Infer data contracts, and check data against them
+    #[command(subcommand)]
+    Contract(contract::Command),
     /// Compare samples, and show what moved
     #[command(subcommand)]
     Report(report::Command),
@@ -96,6 +101,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Model(command) => model::run(command),
         Command::Functions(args) => functions::run(&args),
+        Command::Contract(command) => contract::run(&command),
         Command::Report(command) => report::run(&command),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue, plan_err};
-use datafusion::functions::core::expr_fn::{coalesce, get_field, named_struct};
-use datafusion::functions::string::expr_fn::concat_ws;
+use datafusion::functions::core::expr_fn::{get_field, named_struct};
+use datafusion::functions::string::expr_fn::{concat, concat_ws};
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::functions_nested::expr_fn::{array_distinct, make_array};
 use datafusion::logical_expr::planner::RelationPlannerContext;
@@ -251,8 +251,10 @@ fn check(
             }
             let parts = names.iter().map(|name| {
                 let column = Expr::Column(find(schema, name).map_err(datafusion::error::DataFusionError::Plan)?);
-                let shown = coalesce(vec![cast(column, DataType::Utf8), lit("NULL")]);
-                Ok(if names.len() == 1 { shown } else { concat_ws(lit(" = "), vec![lit(name.clone()), shown]) })
+                let shown = cast(column, DataType::Utf8);
+                // `concat` reads NULL as nothing. With `coalesce(…, 'NULL')` DataFusion 55 plans a column without NULL and
+                // builds one with, which its planner then refuses.
+                Ok(if names.len() == 1 { shown } else { concat(vec![lit(format!("{name} = ")), shown]) })
             });
             let parts = parts.collect::<Result<Vec<_>>>()?;
             let text = (!parts.is_empty()).then(|| concat_ws(lit(", "), parts));
@@ -295,9 +297,8 @@ fn whole(rule: &Rule, columns: String, condition: Expr, aggregates: &mut Aggrega
         );
     }
     let violations = when(condition.clone().is_false(), lit(1_i64)).otherwise(lit(0_i64))?;
-    let shown = found.into_iter().map(|(name, column)| {
-        concat_ws(lit(" = "), vec![lit(name), coalesce(vec![cast(column, DataType::Utf8), lit("NULL")])])
-    });
+    let shown =
+        found.into_iter().map(|(name, column)| concat(vec![lit(format!("{name} = ")), cast(column, DataType::Utf8)]));
     let examples = when(condition.is_false(), make_array(shown.collect())).otherwise(no_examples())?;
     Ok(Line { rule: rule.name.clone(), kind: "aggregate", columns, violations, examples })
 }

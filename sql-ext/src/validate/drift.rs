@@ -1,6 +1,7 @@
 //! From SQL to the plan: the arguments of `ml_validate_drift`, checked against both samples.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{
@@ -10,7 +11,7 @@ use datafusion::functions::core::expr_fn::{get_field, named_struct};
 use datafusion::functions_aggregate::expr_fn::array_agg;
 use datafusion::functions_nested::expr_fn::{array_element, make_array};
 use datafusion::logical_expr::planner::RelationPlannerContext;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::prelude::{Expr, col, lit};
 use skewless_catalog::suggest::did_you_mean;
 use skewless_catalog::validate::{Correction, METRICS};
@@ -95,8 +96,7 @@ pub(super) fn plan(
     };
     let both = LogicalPlanBuilder::from(side(base, true)?).union(side(study, false)?)?;
 
-    let profile = skewless_udf::expression::aggregate("ml_profile")
-        .ok_or_else(|| internal_datafusion_err!("the catalog has no function `ml_profile`"))?;
+    let profile = profile_function()?;
     let groups: Vec<Expr> = (0..slices.len()).map(slice_name).map(|name| col(Column::from_name(name))).collect();
     let groups = groups.into_iter().chain([col(Column::from_name(SAMPLE))]);
     let profiles = (0..readable.len())
@@ -143,6 +143,12 @@ pub(super) fn plan(
         .build()
 }
 
+/// The aggregate that makes profiles.
+pub(super) fn profile_function() -> Result<Arc<AggregateUDF>> {
+    skewless_udf::expression::aggregate("ml_profile")
+        .ok_or_else(|| internal_datafusion_err!("the catalog has no function `ml_profile`"))
+}
+
 fn slice_name(index: usize) -> String {
     format!("__ml_slice_{index}")
 }
@@ -152,7 +158,7 @@ fn column_name(index: usize) -> String {
 }
 
 /// The type that a column is profiled as: a number or a text; `None` where it is neither.
-fn reading(given: &DataType) -> Option<DataType> {
+pub(super) fn reading(given: &DataType) -> Option<DataType> {
     match given {
         DataType::Null => Some(DataType::Float64),
         DataType::Boolean => Some(DataType::Utf8),
@@ -164,7 +170,7 @@ fn reading(given: &DataType) -> Option<DataType> {
 }
 
 /// A column as it is profiled; instants and days are seconds since 1970, so that samples of any unit compare.
-fn read(column: Expr, given: &DataType, reading: &DataType) -> Expr {
+pub(super) fn read(column: Expr, given: &DataType, reading: &DataType) -> Expr {
     if !given.is_temporal() {
         return cast(column, reading.clone());
     }

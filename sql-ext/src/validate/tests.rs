@@ -136,3 +136,42 @@ async fn wrong_calls_are_refused_with_the_remedy() {
         assert!(message.contains(said), "{rest}: {message}");
     }
 }
+
+#[tokio::test]
+async fn data_is_described_column_by_column() {
+    let sql = format!(
+        "{DATA} SELECT feature, type, rows, nulls, \"distinct\", min, median, max, categories, profile IS NULL AS without \
+         FROM ml_describe_data(data => (SELECT few, holes, word, flag, list FROM d))"
+    );
+    let mut shown = Vec::new();
+    for (partitions, batch_size) in [(1, 8192), (5, 31)] {
+        let batch = run(partitions, batch_size, &sql).await.expect("a description");
+        shown.push(pretty_format_batches(&[batch]).expect("a table").to_string());
+    }
+    assert_eq!(shown[0], shown[1]);
+    let row = |name: &str| {
+        let line = shown[0].lines().find(|line| line.starts_with(&format!("| {name} "))).expect(name);
+        line.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("few"), "few Int64 2000 0 7.0 0.0 3.0 6.0 false");
+    assert!(row("holes").starts_with("holes Float64 2000 181 "), "{}", row("holes"));
+    assert!(row("word").ends_with("[b, c, a] false"), "{}", row("word"));
+    assert!(row("flag").contains("[false, true]"), "{}", row("flag"));
+    assert!(row("list").ends_with("true"), "{}", row("list"));
+}
+
+#[tokio::test]
+async fn a_detector_reads_a_stream_in_its_order() {
+    let sql = "SELECT max(CASE WHEN r['drift'] THEN n END) AS last FROM (\
+               SELECT n, page_hinkley(x, 30, 0.005, 5.0) OVER (ORDER BY n) AS r \
+               FROM (SELECT value AS n, CASE WHEN value > 300 THEN 1.0 ELSE 0.0 END AS x FROM generate_series(1, 600) AS g(value)))";
+    let mut found = Vec::new();
+    for (partitions, batch_size) in [(1, 8192), (4, 7)] {
+        let batch = run(partitions, batch_size, sql).await.expect("a detector");
+        found.push(pretty_format_batches(&[batch]).expect("a table").to_string());
+    }
+    assert_eq!(found[0], found[1]);
+    assert!(!found[0].contains("|      |"), "{}", found[0]);
+    let message = run(1, 10, "SELECT adwin(x) OVER () FROM (SELECT 1.0 AS x)").await.expect_err("no order");
+    assert!(message.contains("reads a stream, whose order is missing; write adwin(…) OVER"), "{message}");
+}

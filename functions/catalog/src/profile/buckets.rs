@@ -175,6 +175,11 @@ impl Buckets {
         slots
     }
 
+    /// What it holds.
+    pub(super) fn in_any_order(&self) -> impl Iterator<Item = Bucket> + use<'_> {
+        self.slots.iter().filter(|slot| slot.count > 0).map(|slot| slot.bucket(self.shift))
+    }
+
     /// What it holds, in order.
     pub(super) fn in_order(&self) -> Vec<Bucket> {
         self.sorted().iter().map(|slot| slot.bucket(self.shift)).collect()

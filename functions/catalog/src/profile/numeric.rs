@@ -38,14 +38,14 @@ impl Summary {
         Self { min: i64::MAX, max: i64::MIN, moments: ExactMoments::new(), distinct: Distinct::new() }
     }
 
-    fn of(values: &[Bucket]) -> Self {
+    fn of(buckets: &Buckets) -> Self {
         let mut summary = Self::new();
-        summary.add_buckets(values);
+        summary.add_buckets(buckets.in_any_order());
         summary
     }
 
     /// Adds single values with their counts.
-    fn add_buckets(&mut self, values: &[Bucket]) {
+    fn add_buckets(&mut self, values: impl Iterator<Item = Bucket>) {
         for value in values {
             self.min = self.min.min(value.low);
             self.max = self.max.max(value.low);
@@ -152,7 +152,7 @@ impl Numeric {
     fn fit(&mut self) {
         if self.buckets.is_full() {
             if self.summary.is_none() {
-                self.summary = Some(Box::new(Summary::of(&self.buckets.in_order())));
+                self.summary = Some(Box::new(Summary::of(&self.buckets)));
             }
             self.buckets.fit();
         }
@@ -166,10 +166,10 @@ impl Numeric {
         self.specials.zero += zero;
         match (&mut self.summary, &other.summary) {
             (Some(ours), Some(theirs)) => ours.merge(theirs),
-            (Some(ours), None) => ours.add_buckets(&other.buckets.in_order()),
+            (Some(ours), None) => ours.add_buckets(other.buckets.in_any_order()),
             (None, Some(theirs)) => {
                 let mut summary = theirs.clone();
-                summary.add_buckets(&self.buckets.in_order());
+                summary.add_buckets(self.buckets.in_any_order());
                 self.summary = Some(summary);
             }
             (None, None) => {}
@@ -218,9 +218,7 @@ impl Numeric {
 
     /// The moments of the finite values.
     pub(super) fn moments(&self) -> ExactMoments {
-        self.summary
-            .as_ref()
-            .map_or_else(|| Summary::of(&self.buckets.in_order()).moments, |summary| summary.moments.clone())
+        self.summary.as_ref().map_or_else(|| Summary::of(&self.buckets).moments, |summary| summary.moments.clone())
     }
 
     /// How many different values there are, with the standard error of the number; NaN and infinities are one each.

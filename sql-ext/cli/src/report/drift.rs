@@ -2,11 +2,9 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde::Serialize;
@@ -18,6 +16,7 @@ use crate::Failure;
 use crate::context::{ContextArgs, runtime};
 use crate::plot::{Bars, STYLE, escape};
 use crate::progress;
+use crate::sample::{rows, sample};
 
 /// How the findings are told.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -107,30 +106,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Format::Text => print!("{}", summary(&findings, &shapes)),
     }
     if findings.iter().any(|finding| finding.is_drift == Some(true)) { Err(Failure::Different) } else { Ok(()) }
-}
-
-/// A query from what names a sample.
-fn sample(text: &str) -> String {
-    let text = text.trim().trim_end_matches(';').trim();
-    let first = text.split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default().to_lowercase();
-    if ["select", "with", "values", "from"].contains(&first.as_str()) {
-        return text.to_owned();
-    }
-    let is_file = text.contains('/') || [".parquet", ".csv", ".json", ".arrow"].iter().any(|end| text.ends_with(end));
-    if is_file && !text.starts_with('\'') {
-        return format!("SELECT * FROM '{}'", text.replace('\'', "''"));
-    }
-    format!("SELECT * FROM {text}")
-}
-
-async fn rows(context: &SkewlessContext, text: &str) -> Result<RecordBatch> {
-    let mut outcomes = context.sql(text).await?;
-    let (Some(Outcome::Rows(frame)), true) = (outcomes.pop(), outcomes.is_empty()) else {
-        bail!("a sample is one query: {text}");
-    };
-    let schema = Arc::new(frame.schema().as_arrow().clone());
-    let batches = frame.collect().await?;
-    Ok(concat_batches(batches.first().map_or(&schema, |batch| batch.schema_ref()), &batches)?)
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
