@@ -169,21 +169,27 @@ fn call(function: &dyn Function, example: &Example) -> String {
             format!("{}({})", function.name(), args.join(", "))
         }
         kind @ (Kind::Aggregate | Kind::Window) => {
-            let columns: Vec<&str> =
-                function.args().iter().take(example.rows.first().map_or(0, Vec::len)).map(|arg| arg.name).collect();
+            // Options are constants of the call, not columns.
+            let width = example.rows.first().map_or(0, Vec::len);
+            let (options, columns): (Vec<_>, Vec<_>) =
+                function.args().iter().enumerate().take(width).partition(|(_, arg)| arg.default.is_some());
+            let columns: Vec<&str> = columns.into_iter().map(|(_, arg)| arg.name).collect();
+            let constants = options.iter().filter_map(|(at, _)| example.rows.first()?.get(*at)).map(Value::to_string);
+            let arguments: Vec<String> = columns.iter().map(|name| (*name).to_owned()).chain(constants).collect();
+            let (name, arguments) = (function.name(), arguments.join(", "));
+            let width = columns.len();
+            let row = |row: &Vec<Value>| row.iter().take(width).map(Value::to_string).collect::<Vec<_>>().join(", ");
             let columns = columns.join(", ");
-            let row = |row: &Vec<Value>| row.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
             if kind == Kind::Window {
                 let rows = example.rows.iter().enumerate().map(|(n, values)| format!("({n}, {})", row(values)));
                 let rows: Vec<String> = rows.collect();
                 return format!(
-                    "{}({columns}) OVER (ORDER BY n) FROM (VALUES {}) AS t(n, {columns}) ORDER BY n DESC LIMIT 1",
-                    function.name(),
+                    "{name}({arguments}) OVER (ORDER BY n) FROM (VALUES {}) AS t(n, {columns}) ORDER BY n DESC LIMIT 1",
                     rows.join(", ")
                 );
             }
             let rows: Vec<String> = example.rows.iter().map(|values| format!("({})", row(values))).collect();
-            format!("{}({columns}) FROM (VALUES {}) AS t({columns})", function.name(), rows.join(", "))
+            format!("{name}({arguments}) FROM (VALUES {}) AS t({columns})", rows.join(", "))
         }
     }
 }

@@ -129,8 +129,13 @@ fn every_example_comes_out_of_the_adapters() {
                     invoke(&scalar_function(function.name()), args, 1).unwrap()
                 }
                 Kind::Aggregate => {
-                    let types: Vec<DataType> = columns.iter().map(|column| column.data_type().clone()).collect();
-                    let mut accumulator = accumulator(&aggregate_function(function.name()), &types, &[]).unwrap();
+                    let collected = function.args().iter().take(count).filter(|arg| arg.default.is_none()).count();
+                    let types: Vec<DataType> =
+                        columns.iter().take(collected).map(|column| column.data_type().clone()).collect();
+                    let options: Vec<ScalarValue> = (columns.iter().skip(collected))
+                        .map(|column| ScalarValue::try_from_array(column, 0).unwrap())
+                        .collect();
+                    let mut accumulator = accumulator(&aggregate_function(function.name()), &types, &options).unwrap();
                     accumulator.update_batch(&columns).unwrap();
                     accumulator.evaluate().unwrap().to_array().unwrap()
                 }
