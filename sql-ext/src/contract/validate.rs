@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue, plan_err};
-use datafusion::functions::core::expr_fn::{get_field, named_struct};
+use datafusion::functions::core::expr_fn::{coalesce, get_field, named_struct};
 use datafusion::functions::string::expr_fn::{concat, concat_ws};
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::functions_nested::expr_fn::{array_distinct, make_array};
 use datafusion::logical_expr::planner::RelationPlannerContext;
-use datafusion::logical_expr::{ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, when};
+use datafusion::logical_expr::{ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, not, when};
 use datafusion::prelude::{Expr, col, lit};
 use datafusion::sql::sqlparser::ast::{CastKind, DataType as SqlType, Expr as SqlExpr, Value};
 use skewless_catalog::suggest::did_you_mean;
@@ -251,15 +251,14 @@ fn check(
             }
             let parts = names.iter().map(|name| {
                 let column = Expr::Column(find(schema, name).map_err(datafusion::error::DataFusionError::Plan)?);
-                let shown = cast(column, DataType::Utf8);
-                // `concat` reads NULL as nothing. With `coalesce(…, 'NULL')` DataFusion 55 plans a column without NULL and
-                // builds one with, which its planner then refuses.
+                let shown = coalesce(vec![cast(column, DataType::Utf8), lit("NULL")]);
                 Ok(if names.len() == 1 { shown } else { concat(vec![lit(format!("{name} = ")), shown]) })
             });
             let parts = parts.collect::<Result<Vec<_>>>()?;
             let text = (!parts.is_empty()).then(|| concat_ws(lit(", "), parts));
-            // As in SQL, a row for which the condition is NULL passes.
-            let (violations, examples) = aggregates.rows_that(&condition.is_false(), text)?;
+            // As in SQL, a row for which the condition is NULL passes: CASE takes no branch for NULL. (`IS FALSE` says the
+            // same, but DataFusion 55 plans it as never NULL and runs it as nullable, and then refuses the plan.)
+            let (violations, examples) = aggregates.rows_that(&not(condition), text)?;
             Ok(Line { rule: rule.name.clone(), kind: "check", columns, violations, examples })
         }
     }
@@ -296,9 +295,10 @@ fn whole(rule: &Rule, columns: String, condition: Expr, aggregates: &mut Aggrega
             column.name
         );
     }
-    let violations = when(condition.clone().is_false(), lit(1_i64)).otherwise(lit(0_i64))?;
-    let shown =
-        found.into_iter().map(|(name, column)| concat(vec![lit(format!("{name} = ")), cast(column, DataType::Utf8)]));
-    let examples = when(condition.is_false(), make_array(shown.collect())).otherwise(no_examples())?;
+    let violations = when(not(condition.clone()), lit(1_i64)).otherwise(lit(0_i64))?;
+    let shown = found.into_iter().map(|(name, column)| {
+        concat(vec![lit(format!("{name} = ")), coalesce(vec![cast(column, DataType::Utf8), lit("NULL")])])
+    });
+    let examples = when(not(condition), make_array(shown.collect())).otherwise(no_examples())?;
     Ok(Line { rule: rule.name.clone(), kind: "aggregate", columns, violations, examples })
 }

@@ -24,7 +24,7 @@ async fn run(partitions: usize, batch_size: usize, sql: &str) -> Result<RecordBa
 const DATA: &str = "CREATE TABLE d AS SELECT value AS n, sin(value * 12.9898) * 43758.5453 AS x, value % 7 AS few,
     CASE WHEN value % 11 = 0 THEN NULL ELSE cos(value * 1.7) END AS holes,
     CASE value % 3 WHEN 0 THEN 'a' WHEN 1 THEN 'b' ELSE 'c' END AS word, value % 2 = 0 AS flag,
-    TIMESTAMP '2024-01-01' + value * INTERVAL '1 minute' AS at, [value] AS list,
+    to_timestamp_seconds(1700000000 + value * 60) AS at, [value] AS list,
     CASE WHEN value % 5 = 0 THEN 'north' ELSE 'south' END AS region
   FROM generate_series(1, 2000) AS g(value);";
 
@@ -129,7 +129,6 @@ async fn wrong_calls_are_refused_with_the_remedy() {
         ("study => (SELECT 1 AS x), correction => 'holm'", "there is no correction 'holm'"),
         ("study => (SELECT 1 AS x, 1 AS k), by => ['k']", "cast one of them"),
         ("study => (SELECT 1 AS x), by => ['kk']", "has no column `kk`"),
-        ("study => (SELECT 1 AS x, 1 AS x)", "two columns named `x`"),
         ("stuudy => (SELECT 1 AS x)", "did you mean `study`?"),
     ] {
         let message = run(1, 10, &call(rest)).await.expect_err(rest);

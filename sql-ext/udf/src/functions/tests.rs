@@ -101,7 +101,9 @@ fn names_and_types_are_right() {
         let definition = skewless_catalog::find(function.name()).unwrap();
         let names: Vec<&str> = definition.args().iter().map(|arg| arg.name).collect();
         assert_eq!(function.signature().parameter_names.as_ref().unwrap(), &names);
-        assert!(function.aliases().iter().any(|alias| *alias == format!("ml_{}", function.name())));
+        let prefixed =
+            if function.name().starts_with("ml_") { String::new() } else { format!("ml_{}", function.name()) };
+        assert!(prefixed.is_empty() || function.aliases().contains(&prefixed));
         assert_eq!(function.documentation().unwrap().arguments.as_ref().unwrap().len(), names.len());
     }
     for function in aggregates() {
@@ -249,8 +251,8 @@ fn null_in_a_list_is_an_error_and_a_null_list_is_null() {
 fn options_are_constants_and_checked() {
     let types = [DataType::Float64, DataType::Boolean];
     let psi = aggregate_function("psi_value");
-    let mut accumulator = accumulator(&psi, &types, &[ScalarValue::Null, ScalarValue::Int64(Some(1))]).unwrap();
-    assert!(accumulator.evaluate().unwrap_err().to_string().contains("`bins` is 1"));
+    let refused = accumulator(&psi, &types, &[ScalarValue::Null, ScalarValue::Int64(Some(1))]).err().unwrap();
+    assert!(refused.to_string().contains("`bins` is 1"));
 }
 
 #[test]
@@ -292,7 +294,7 @@ fn no_values_have_no_sum_and_foreign_states_are_refused() {
         accumulator.update_batch(&[Arc::new(Float64Array::from(vec![None, None]))]).unwrap();
         assert_eq!(accumulator.evaluate().unwrap(), ScalarValue::Float64(None));
         let foreign: ArrayRef = Arc::new(arrow::array::BinaryArray::from(vec![b"foreign".as_slice()]));
-        assert!(accumulator.merge_batch(&[foreign]).unwrap_err().to_string().contains("aggregate the column again"));
+        assert!(accumulator.merge_batch(&[foreign]).unwrap_err().to_string().contains("aggregate the rows again"));
     }
 }
 
