@@ -278,7 +278,8 @@ fn whole(rule: &Rule, columns: String, condition: Expr, aggregates: &mut Aggrega
     let mut found = Vec::new();
     let condition = condition.transform_down(|expr| {
         Ok(if matches!(expr, Expr::AggregateFunction(_)) {
-            let shown = expr.schema_name().to_string();
+            // DataFusion counts all rows as a constant.
+            let shown = expr.schema_name().to_string().replace("count(Int64(1))", "count(*)");
             let column = aggregates.add(expr);
             found.push((shown, column.clone()));
             Transformed::new(column, true, TreeNodeRecursion::Jump)
