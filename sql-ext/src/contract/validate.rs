@@ -60,8 +60,13 @@ pub(super) fn plan(
     let rows = cast(col(Column::from_name(ROWS)), DataType::Int64);
     let lines = lines.into_iter().map(|line| {
         let double = |expr: Expr| cast(expr, DataType::Float64);
-        let share = when(rows.clone().gt(lit(0_i64)), double(line.violations.clone()) / double(rows.clone()))
-            .otherwise(lit(ScalarValue::Float64(None)))?;
+        let none = lit(ScalarValue::Float64(None));
+        // A type and a condition over all rows are kept or broken as a whole.
+        let share = if ["type", "aggregate"].contains(&line.kind) {
+            none
+        } else {
+            when(rows.clone().gt(lit(0_i64)), double(line.violations.clone()) / double(rows.clone())).otherwise(none)?
+        };
         let holds = line.violations.clone().eq(lit(0_i64));
         let values = [
             lit(line.rule),
