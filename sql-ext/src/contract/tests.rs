@@ -86,9 +86,12 @@ async fn violations_are_counted_and_shown() {
 
 #[tokio::test]
 async fn a_missing_column_and_another_type_are_violations_and_not_errors() {
-    let verdicts = verdicts("(idd BIGINT NOT NULL, carrier INT, delay DOUBLE)").await;
+    let verdicts =
+        verdicts("(idd BIGINT NOT NULL, carrier INT CHECK (carrier > 0), delay DOUBLE, CHECK (idd < 9))").await;
     let found = broken(&verdicts);
-    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(found.len(), 5, "{found:?}");
+    assert!(found[3].2.contains("the promise on the type of carrier is broken"), "{found:?}");
+    assert!(found[4].2.contains("the promise on the type of carrier, idd is broken"), "{found:?}");
     assert!(found[0].2.contains("did you mean `id`"), "{found:?}");
     assert!(found[1].2.contains("but Int32 is promised"), "{found:?}");
 }

@@ -51,11 +51,16 @@ pub(super) fn plan(
     let schema = data.schema();
     let mut aggregates = Aggregates { exprs: vec![count(lit(1_i64)).alias(ROWS)] };
     let mut lines = Vec::new();
+    let mut broken = BTreeSet::new();
     for (column, promised) in &contract.columns {
-        lines.push(presence(schema, context, column, promised)?);
+        let problem = type_problem(schema, context, column, promised)?;
+        if problem.is_some() {
+            broken.insert(column.as_str());
+        }
+        lines.push(known(format!("{column}_type"), "type", column.clone(), problem));
     }
     for rule in &contract.rules {
-        lines.push(check(rule, schema, context, &mut aggregates)?);
+        lines.push(check(rule, schema, &broken, context, &mut aggregates)?);
     }
     let rows = cast(col(Column::from_name(ROWS)), DataType::Int64);
     let lines = lines.into_iter().map(|line| {
@@ -107,15 +112,21 @@ fn known(rule: String, kind: &'static str, columns: String, problem: Option<Stri
     Line { rule, kind, columns, violations, examples }
 }
 
-/// Whether the data has a column, of the type that was promised.
-fn presence(
+/// A rule that cannot be checked, because a column that it reads is not what was promised.
+fn unknown(rule: &Rule, columns: String, broken: &str) -> Line {
+    let problem = format!("it cannot be checked, because the promise on the type of {broken} is broken");
+    let violations = lit(ScalarValue::Int64(None));
+    Line { rule: rule.name.clone(), kind: "check", columns, violations, examples: texts(vec![problem]) }
+}
+
+/// Why a column of the data is not what was promised, if it is not: it has to be there, and of the type.
+fn type_problem(
     schema: &DFSchema,
     context: &mut dyn RelationPlannerContext,
     column: &str,
     promised: &SqlType,
-) -> Result<Line> {
-    let rule = format!("{column}_type");
-    let problem = match find(schema, column) {
+) -> Result<Option<String>> {
+    Ok(match find(schema, column) {
         Err(problem) => Some(problem),
         Ok(found) => {
             let given = ExprSchema::data_type(schema, &found)?;
@@ -126,8 +137,7 @@ fn presence(
                 (!fits(given, &promised)).then(|| format!("it is {given}, but {promised} is promised"))
             }
         }
-    };
-    Ok(known(rule, "type", column.to_owned(), problem))
+    })
 }
 
 /// The arrow type of a type as it was written.
@@ -201,6 +211,7 @@ impl Aggregates {
 fn check(
     rule: &Rule,
     schema: &DFSchema,
+    broken: &BTreeSet<&str>,
     context: &mut dyn RelationPlannerContext,
     aggregates: &mut Aggregates,
 ) -> Result<Line> {
@@ -240,6 +251,10 @@ fn check(
         RuleKind::Check(expr) => {
             let condition = match context.sql_to_expr(expr.as_ref().clone(), schema) {
                 Ok(condition) => condition,
+                Err(_) if !broken.is_empty() => {
+                    let named: Vec<&str> = broken.iter().copied().collect();
+                    return Ok(unknown(rule, String::new(), &named.join(", ")));
+                }
                 Err(error) => {
                     let (reason, _) = crate::error::describe(&error);
                     return plan_err!(
@@ -251,6 +266,9 @@ fn check(
             let names: BTreeSet<String> =
                 condition.column_refs().into_iter().map(|column| column.name.clone()).collect();
             let columns = names.iter().cloned().collect::<Vec<_>>().join(", ");
+            if let Some(name) = names.iter().find(|name| broken.contains(name.as_str())) {
+                return Ok(unknown(rule, columns, name));
+            }
             if has_aggregate(&condition)? {
                 return whole(rule, columns, condition, aggregates);
             }
