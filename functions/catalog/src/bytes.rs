@@ -1,7 +1,16 @@
-//! The bytes of states: numbers in little endian, texts and nested states behind their length.
+//! The bytes of states: numbers in little endian or as varints, texts and nested states behind their length.
 
 use crate::function::BadState;
 use crate::sum::read_u64;
+
+/// Writes a number as LEB128: seven bits a byte, the lowest first.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
 
 /// Bytes being written.
 #[derive(Debug, Default)]

@@ -66,6 +66,79 @@ impl Placing {
     }
 }
 
+/// Defines a measure of cells that has no options but how numbers are placed: the test, or its value alone.
+macro_rules! measure {
+    (
+        $(#[$doc:meta])*
+        pub struct $struct:ident {
+            name: $name:expr,
+            returns: $returns:expr,
+            short: $short:expr,
+            long: $long:expr,
+            example: $example:expr,
+            tolerance: $tolerance:expr,
+            measure: $measure:path,
+        }
+    ) => {
+        $(#[$doc])*
+        pub struct $struct;
+
+        impl $crate::function::Function for $struct {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn kind(&self) -> $crate::function::Kind {
+                $crate::function::Kind::Aggregate
+            }
+
+            fn args(&self) -> &'static [$crate::function::Arg] {
+                $crate::drift::cells::ARGS
+            }
+
+            fn returns(&self) -> $crate::function::Type {
+                $returns
+            }
+
+            fn short(&self) -> &'static str {
+                $short
+            }
+
+            fn long(&self) -> &'static str {
+                $long
+            }
+
+            fn examples(&self) -> Vec<$crate::function::Example> {
+                vec![$example]
+            }
+
+            fn tolerance(&self) -> $crate::function::Tolerance {
+                $tolerance
+            }
+
+            fn compute(
+                &self,
+                call: &$crate::function::Call<'_>,
+            ) -> Result<$crate::function::Column<'static>, $crate::function::Error> {
+                $crate::function::compute_by_state(self, call)
+            }
+
+            fn state(
+                &self,
+                options: &$crate::function::Call<'_>,
+            ) -> Result<Option<Box<dyn $crate::function::State>>, $crate::function::Error> {
+                let placing = $crate::drift::cells::Placing::of(options, 2)?;
+                Ok(Some($crate::drift::cells::state(&Self, placing, $measure)))
+            }
+        }
+    };
+}
+
+pub(super) use measure;
+
+/// The arguments of a measure without options of its own.
+pub(super) const ARGS: &[Arg] = &[VALUE, super::IS_BASE, BINS, BINNING, EDGES];
+
 /// A text option that is one of two names, the first its default.
 pub(super) fn choice(
     call: &Call<'_>,

@@ -1,14 +1,8 @@
 //! Reading and writing of integers: LEB128 varints, signed ones as zigzag.
 
-use super::Error;
+pub(super) use crate::bytes::put_varint as put;
 
-pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
+use super::Error;
 
 pub(super) fn put_signed(out: &mut Vec<u8>, number: i64) {
     put(out, (number.cast_unsigned() << 1) ^ (number >> 63).cast_unsigned());

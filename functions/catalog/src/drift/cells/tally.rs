@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::edges::{open_below, quantile_edges};
 use super::{Cell, Placing, Table};
+use crate::bytes::put_varint;
 use crate::drift::Notes;
 use crate::function::{BadState, Call, Error};
 
@@ -212,15 +213,15 @@ impl Tally {
             Some(Kind::Number) => 2,
         };
         let mut out = vec![kind, u8::from(self.too_many().is_some())];
-        write(&mut out, self.unassigned);
+        put_varint(&mut out, self.unassigned);
         write_cell(&mut out, self.nulls);
         write_cell(&mut out, self.nans);
         match &self.held {
             Held::Nothing => {}
             Held::Categories { counts, .. } => {
-                write(&mut out, counts.len() as u64);
+                put_varint(&mut out, counts.len() as u64);
                 for (category, cell) in counts {
-                    write(&mut out, category.len() as u64);
+                    put_varint(&mut out, category.len() as u64);
                     out.extend_from_slice(category);
                     write_cell(&mut out, *cell);
                 }
@@ -233,7 +234,7 @@ impl Tally {
             }
             Held::Numbers { base, study } => {
                 for sample in [base, study] {
-                    write(&mut out, sample.len() as u64);
+                    put_varint(&mut out, sample.len() as u64);
                     let mut sample = sample.clone();
                     sample.sort_unstable_by(f64::total_cmp);
                     for number in sample {
@@ -400,18 +401,9 @@ fn equal_widths(base: &[f64], bins: i64) -> Vec<f64> {
     edges
 }
 
-/// LEB128: seven bits a byte, the lowest first.
-fn write(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 fn write_cell(out: &mut Vec<u8>, cell: Cell) {
-    write(out, cell.base);
-    write(out, cell.study);
+    put_varint(out, cell.base);
+    put_varint(out, cell.study);
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Result<u64, BadState> {
