@@ -241,6 +241,28 @@ impl Timelines {
         (if happened { Status::NotYetKnown } else { Status::BeforeFirst }, None)
     }
 
+    /// The positions, descending, of those rows with an event before `from` that can still be the winner of a look-up at
+    /// `from` or later: of the rows that are known by then the greatest, and of the others each that is known before
+    /// every greater one.
+    pub fn lasting(&self, entity: u32, from: i64) -> Vec<usize> {
+        let inside = self.counting(entity, self.positions(entity));
+        let events = self.events.get(inside.clone()).unwrap_or_default();
+        let end = inside.start + events.partition_point(|event| *event < from);
+        let mut earliest = i64::MAX;
+        let mut lasting = Vec::new();
+        for position in (inside.start..end).rev() {
+            let known = self.known.as_ref().map_or(from, |known| known.from.get(position).copied().unwrap_or(from));
+            if known < earliest || lasting.is_empty() {
+                lasting.push(position);
+                earliest = known;
+            }
+            if known <= from {
+                break;
+            }
+        }
+        lasting
+    }
+
     /// The positions of the rows of a window at time `t`, ascending: those that count and whose event is at least
     /// `from`.
     pub fn window(&self, entity: u32, t: i64, from: i64) -> impl Iterator<Item = usize> + '_ {
@@ -745,6 +767,31 @@ mod tests {
                 }
             }
             prop_assert_eq!(timelines.latest(slices.len() as u32, 0, &mut Cursor::default()), (Status::NoEntity, None));
+        }
+
+        #[test]
+        fn what_lasts_of_earlier_rows_and_the_later_rows_give_the_same_winners(
+            rows in rows(),
+            from in -2_i64..23,
+            no_availability in any::<bool>(),
+        ) {
+            let mut rows = rows;
+            for row in rows.iter_mut().filter(|_| no_availability) {
+                row.available = row.event;
+            }
+            let timelines = index(&[&rows]);
+            let lasting: Vec<usize> =
+                timelines.lasting(0, from).into_iter().map(|place| timelines.rows()[place] as usize).collect();
+            prop_assert!(lasting.iter().all(|row| rows[*row].event.is_some_and(|event| event < from)));
+            let earlier = |row: &Row| row.order().is_some_and(|(event, ..)| event < from);
+            prop_assert_eq!(lasting.is_empty(), !rows.iter().any(earlier));
+            let kept: Vec<usize> =
+                (0..rows.len()).filter(|row| !earlier(&rows[*row]) || lasting.contains(row)).collect();
+            let left: Vec<Row> = kept.iter().map(|row| rows[*row]).collect();
+            for t in from..23 {
+                let (status, winner) = as_of(&left, t, None);
+                prop_assert_eq!((status, winner.map(|winner| kept[winner])), as_of(&rows, t, None));
+            }
         }
 
         #[test]

@@ -2,16 +2,20 @@
 //!
 //! `plan` reads the arguments and refuses what does not fit, `node` is what the optimizer sees, and `narrow` leaves out
 //! what the statement does not select. `exec` is what runs: `rows` gathers the views' rows, `lookup` asks them in large
-//! chunks, `spill` does so where they do not fit into memory, and `sequential` keeps a spine in the order in which it
+//! chunks, `spill` does so where they do not fit into memory (`part`: files, `answer`: questions and answers, `by_time`: one
+//! entity too large), and `sequential` keeps a spine in the order in which it
 //! would be read serially. Every spine row comes out exactly once, in the spine's order, whatever the number of
 //! partitions, the batch size and the memory.
 
+mod answer;
+mod by_time;
 mod exec;
 mod inspect;
 mod lookup;
 mod message;
 mod narrow;
 mod node;
+mod part;
 mod plan;
 mod reference;
 mod rows;

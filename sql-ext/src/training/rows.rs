@@ -6,12 +6,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{and, filter_record_batch, is_not_null, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
-use arrow::row::{OwnedRow, RowConverter, SortField};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, internal_err, resources_datafusion_err};
+use arrow::row::{RowConverter, SortField};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err, resources_datafusion_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::execution::spill_file::SpillFile;
 use datafusion::physical_plan::metrics::{SpillMetrics, Time};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SpillManager};
@@ -20,6 +19,7 @@ use skewless_udf::view::{FeatureTable, FeatureView, conform_keys, row_bytes};
 use tokio::sync::Semaphore;
 
 use super::node::Joined;
+use super::part::{Part, Parts};
 use crate::execution::on_worker;
 
 /// Into how many files the rows of a view that does not fit are dealt, and again those of a file that does not fit.
@@ -50,15 +50,6 @@ pub(super) enum Rows {
 pub(super) struct Table {
     pub(super) rows: Arc<FeatureTable>,
     _memory: MemoryReservation,
-}
-
-/// A file with the rows of some entities.
-pub(super) struct Part {
-    pub(super) file: Arc<dyn SpillFile>,
-    pub(super) rows: usize,
-    bytes: usize,
-    /// Whether all rows are of one entity, so that dealing them out again would not help.
-    pub(super) one_entity: bool,
 }
 
 impl Run {
@@ -103,16 +94,23 @@ impl Run {
         Ok(Rows::Disk(files.finish()?))
     }
 
-    /// The rows of a file, indexed; `None` if they do not fit.
-    pub(super) async fn load(&self, joined: &Joined, part: Option<&Part>) -> Result<Option<Table>> {
+    /// The rows of a file and these besides, indexed; `None` if they do not fit.
+    pub(super) async fn load(
+        &self,
+        joined: &Joined,
+        part: Option<&Part>,
+        besides: Option<RecordBatch>,
+    ) -> Result<Option<Table>> {
         let memory = self.memory(joined);
-        if memory.try_grow(BUILD * part.map_or(0, |part| part.bytes)).is_err() {
+        let bytes = part.map_or(0, |part| part.bytes) + besides.as_ref().map_or(0, row_bytes);
+        if memory.try_grow(BUILD * bytes).is_err() {
             return Ok(None);
         }
-        let rows = match part {
+        let mut rows: Vec<RecordBatch> = match part {
             None => Vec::new(),
             Some(part) => self.read_back(joined, part)?.try_collect().await?,
         };
+        rows.extend(besides);
         let rows = self.index(joined, rows).await?;
         Ok(memory.try_resize(rows.size()).is_ok().then_some(Table { rows, _memory: memory }))
     }
@@ -156,8 +154,7 @@ impl Run {
         }
         let keys = keys.iter().map(|key| Ok(SortField::new(compared(key)?))).collect::<Result<Vec<_>>>()?;
         let converter = if keys.is_empty() { None } else { Some(RowConverter::new(keys)?) };
-        let parts = (0..PARTITIONS).map(|_| None).collect();
-        Ok(Dealer { files: self.files(schema), converter, seed, parts })
+        Ok(Dealer { parts: Parts::new(self.files(schema), PARTITIONS), converter, seed })
     }
 }
 
@@ -233,27 +230,18 @@ impl DealRows {
 
 /// Deals rows out to files by the hash of their keys, so that rows of one entity share a file.
 pub(super) struct Dealer {
-    files: SpillManager,
+    parts: Parts,
     /// `None` where there are no keys: one entity.
     converter: Option<RowConverter>,
     seed: u64,
-    parts: Vec<Option<Open>>,
-}
-
-struct Open {
-    writer: Writer,
-    rows: usize,
-    bytes: usize,
-    first: Option<OwnedRow>,
-    one_entity: bool,
 }
 
 impl Dealer {
     /// Keys are in the form in which they are compared; one that is NULL is an entity like others.
     pub(super) fn push(&mut self, keys: &[ArrayRef], batch: &RecordBatch) -> Result<()> {
-        let Some(converter) = &self.converter else { return self.append(0, batch, None, true) };
+        let Some(converter) = &self.converter else { return self.parts.append(0, batch, None, true) };
         let keys = converter.convert_columns(keys)?;
-        let mut chosen: Vec<Vec<u32>> = vec![Vec::new(); self.parts.len()];
+        let mut chosen: Vec<Vec<u32>> = vec![Vec::new(); PARTITIONS];
         for (row, key) in keys.iter().enumerate() {
             let mut hasher = DefaultHasher::new();
             hasher.write_u64(self.seed);
@@ -268,64 +256,12 @@ impl Dealer {
             let first = keys.row(*first as usize);
             let same = rows.iter().all(|row| keys.row(*row as usize) == first);
             let first = first.owned();
-            self.append(part, &take_record_batch(batch, &UInt32Array::from(rows))?, Some(&first), same)?;
+            self.parts.append(part, &take_record_batch(batch, &UInt32Array::from(rows))?, Some(&first), same)?;
         }
         Ok(())
     }
 
-    fn append(&mut self, part: usize, batch: &RecordBatch, first: Option<&OwnedRow>, same: bool) -> Result<()> {
-        let Some(slot) = self.parts.get_mut(part) else { return internal_err!("there is no file {part}") };
-        let open = match slot {
-            Some(open) => open,
-            None => slot.insert(Open {
-                writer: Writer::create(&self.files)?,
-                rows: 0,
-                bytes: 0,
-                first: first.cloned(),
-                one_entity: true,
-            }),
-        };
-        open.one_entity &= same && open.first.as_ref() == first;
-        open.rows += batch.num_rows();
-        open.bytes += row_bytes(batch);
-        open.writer.push(batch)
-    }
-
-    /// The files, `None` for one without rows.
     pub(super) fn finish(self) -> Result<Vec<Option<Part>>> {
-        let parts = self.parts.into_iter().map(|open| {
-            let Some(Open { writer, rows, bytes, one_entity, .. }) = open else { return Ok(None) };
-            Ok(writer.finish()?.map(|file| Part { file, rows, bytes, one_entity }))
-        });
-        parts.collect()
-    }
-}
-
-/// Appends a batch; without one, closes the file and gives it back.
-type Append = dyn FnMut(Option<&RecordBatch>) -> Result<Option<Arc<dyn SpillFile>>> + Send;
-
-/// A file being written. It is deleted with the last handle to it.
-pub(super) struct Writer(Box<Append>);
-
-impl Writer {
-    pub(super) fn create(files: &SpillManager) -> Result<Self> {
-        // DataFusion does not name the type of such a file.
-        let mut file = files.create_in_progress_file("ml_training_set")?;
-        Ok(Self(Box::new(move |batch| match batch {
-            Some(batch) => file.append_batch(batch).map(|_| None),
-            None => file.finish(),
-        })))
-    }
-
-    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
-        if batch.num_rows() > 0 {
-            (self.0)(Some(batch))?;
-        }
-        Ok(())
-    }
-
-    /// The file; `None` if it has no rows.
-    pub(super) fn finish(mut self) -> Result<Option<Arc<dyn SpillFile>>> {
-        (self.0)(None)
+        self.parts.finish()
     }
 }

@@ -11,6 +11,7 @@ use skewless_catalog::pit::{self, Status};
 
 use crate::{Options, Outcome, SkewlessContext};
 
+mod by_time;
 mod push_down;
 mod sentences;
 mod spill;

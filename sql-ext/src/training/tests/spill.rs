@@ -32,12 +32,12 @@ pub(super) async fn rows_in(
     concat_batches(&plan.schema(), &batches).map_err(|error| error.to_string())
 }
 
-fn runtime(pool: Arc<dyn MemoryPool>) -> Arc<RuntimeEnv> {
+pub(super) fn runtime(pool: Arc<dyn MemoryPool>) -> Arc<RuntimeEnv> {
     RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().expect("a runtime")
 }
 
 /// How many files, bytes and rows the training set spilled.
-fn spilled(plan: &Arc<dyn ExecutionPlan>) -> [usize; 3] {
+pub(super) fn spilled(plan: &Arc<dyn ExecutionPlan>) -> [usize; 3] {
     if plan.name() == "TrainingSetExec" {
         let metrics = plan.metrics().expect("metrics");
         return [metrics.spill_count(), metrics.spilled_bytes(), metrics.spilled_rows()].map(Option::unwrap_or_default);
@@ -45,7 +45,7 @@ fn spilled(plan: &Arc<dyn ExecutionPlan>) -> [usize; 3] {
     plan.children().into_iter().map(spilled).find(|counts| counts[0] > 0).unwrap_or_default()
 }
 
-fn leave_nothing_behind(runtime: &RuntimeEnv) {
+pub(super) fn leave_nothing_behind(runtime: &RuntimeEnv) {
     assert_eq!(runtime.memory_pool.reserved(), 0);
     assert_eq!(runtime.disk_manager.used_disk_space(), 0);
     for folder in runtime.disk_manager.temp_dir_paths() {
@@ -54,7 +54,7 @@ fn leave_nothing_behind(runtime: &RuntimeEnv) {
 }
 
 /// Events with texts: `entities` of them in turn, so that every batch holds rows of many.
-fn events(rows: i64, entities: i64) -> MemTable {
+pub(super) fn events(rows: i64, entities: i64) -> MemTable {
     let schema: SchemaRef = Arc::new(Schema::new(vec![
         Field::new("k", DataType::Int64, true),
         Field::new("event", DataType::Int64, true),
@@ -91,11 +91,11 @@ CREATE FEATURE VIEW all_of NO ENTITY TIMESTAMP (event) AS SELECT event, k AS las
 CREATE FEATURE VIEW sums ON DEMAND (big__x DOUBLE, small__x DOUBLE) AS SELECT big__x + small__x AS x;
 SELECT 1";
 
-const SET: &str = "SELECT * FROM ml_training_set(
+pub(super) const SET: &str = "SELECT * FROM ml_training_set(
   spine => (SELECT n, k, at * 60 AS at FROM spine), timestamp => 'at',
   features => ['big', 'small', 'all_of', 'sums'], status => true, witness => true)";
 
-async fn set_up(rows: i64, entities: i64) -> SkewlessContext {
+pub(super) async fn set_up(rows: i64, entities: i64) -> SkewlessContext {
     let context = context(3, 1000).await;
     context.session().register_table("events", Arc::new(events(rows, entities))).expect("a new name");
     context.session().register_table("spine", Arc::new(scanned(9_000, 2, 700))).expect("a new name");
@@ -147,32 +147,6 @@ async fn spills_are_counted_in_explain_analyze() {
     for metric in ["spill_count=", "spilled_bytes=", "spilled_rows="] {
         assert!(line.contains(metric) && !line.contains(&format!("{metric}0,")), "{line}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_entity_that_does_not_fit_is_an_error_with_the_remedy() {
-    let context = set_up(20_000, 1).await;
-    let plan = physical(&context, SET).await;
-    let runtime = runtime(Arc::new(GreedyMemoryPool::new(100_000)));
-    let message = rows_in(&context, &plan, &runtime).await.expect_err("too little memory");
-    for part in ["rows of the feature view `big`", "one value of `k`", "raise the memory limit", "WHERE"] {
-        assert!(message.contains(part), "`{part}` is not in: {message}");
-    }
-    // Those with a key; each of them is counted.
-    assert!(message.contains(&format!("{} rows", (0..20_000).filter(|n| n % 97 != 0).count())), "{message}");
-    leave_nothing_behind(&runtime);
-
-    let keyless = SET.replace("'big', 'small', 'all_of', 'sums'", "'everything'");
-    query(
-        &context,
-        "CREATE FEATURE VIEW everything NO ENTITY TIMESTAMP (event) AS SELECT event, name FROM events; SELECT 1",
-    )
-    .await
-    .expect("a view");
-    let plan = physical(&context, &keyless).await;
-    let message = rows_in(&context, &plan, &runtime).await.expect_err("too little memory");
-    assert!(message.contains("20000 rows of the feature view `everything`"), "{message}");
-    assert!(message.contains("no entity to divide them by"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -61,9 +61,7 @@ impl History {
     pub fn new(table: &FeatureTable, known_at: Option<&ScalarValue>) -> Result<Self> {
         let view = Arc::clone(table.view());
         let mut rows = table.rows()?;
-        let Some(recorded) = view.recorded() else {
-            return plan_err!("the feature view `{}` is ON DEMAND and has no rows", view.name);
-        };
+        let recorded = view.to_recorded()?;
         let mut entities = HashMap::new();
         let mut start = 0;
         for (key, own) in table.entities()? {

@@ -6,6 +6,7 @@
 pub mod chunk;
 mod codec;
 mod columns;
+mod divide;
 mod history;
 mod kernel;
 mod key;
@@ -215,6 +216,14 @@ impl FeatureView {
         match &self.kind {
             Kind::Recorded(recorded) => Some(recorded),
             Kind::OnDemand(_) => None,
+        }
+    }
+
+    /// The recorded form, or the error that the view has no rows.
+    fn to_recorded(&self) -> Result<&Recorded> {
+        match self.recorded() {
+            Some(recorded) => Ok(recorded),
+            None => plan_err!("the feature view `{}` is ON DEMAND and has no rows", self.name),
         }
     }
 

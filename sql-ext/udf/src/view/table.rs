@@ -29,7 +29,6 @@ pub struct FeatureTable {
     groups: Groups,
     timelines: Timelines,
     key_types: Vec<DataType>,
-    time_type: DataType,
     scale: Scale,
     ttl: Option<i128>,
     windows: Vec<Prepared>,
@@ -62,40 +61,12 @@ impl FeatureTable {
     }
 
     fn build(view: Arc<FeatureView>, batches: &[RecordBatch], cutoff: Option<&ScalarValue>) -> Result<Self> {
-        let Some(recorded) = view.recorded() else {
-            return plan_err!("the feature view `{}` is ON DEMAND and has no rows", view.name);
-        };
-        let schema = view.rows_schema();
-        let batches = batches.iter().map(|rows| conform(&view.name, rows, &schema)).collect::<Result<Vec<_>>>()?;
-        let rows = concat_batches(&schema, &batches)?;
-        drop(batches);
-
-        let keys = keys(recorded, &rows)?;
-        let (groups, mut ids) = Groups::of(&keys, rows.num_rows())?;
-        drop(keys);
-        let times = Times::of(recorded, &rows)?;
-        if let Some(cutoff) = cutoff {
-            for (id, known) in ids.iter_mut().zip(times.known_at(cutoff, &view.name)?) {
-                if !known {
-                    *id = NO_GROUP;
-                }
-            }
-        }
-        let (starts, order) = bucket(&ids, groups.len());
-        drop(ids);
-        let available = times.available.as_ref().map(|available| |row| at(available, row));
-        let timelines = Timelines::new(
-            starts,
-            order,
-            |row| at(&times.event, row),
-            available.as_ref(),
-            |tied| rank(recorded, &rows, tied),
-        )?;
+        let Indexed { rows, groups, timelines, times } = Indexed::of(&view, batches, cutoff)?;
+        let recorded = view.to_recorded()?;
         let windows = window::prepare(recorded, &rows, &timelines)?;
         let key_types = view.entity_fields().iter().map(|field| field.data_type().clone()).collect();
         Ok(Self {
             scale: times.scale,
-            time_type: column(&rows, recorded, &recorded.timestamp)?.data_type().clone(),
             ttl: recorded.ttl.and_then(Span::steps),
             rows,
             groups,
@@ -127,7 +98,7 @@ impl FeatureTable {
     /// Each entity's key as [`entity_key`](super::entity_key) writes it, and its rows; both in canonical order.
     pub fn entities(&self) -> Result<impl Iterator<Item = (String, RecordBatch)> + '_> {
         let rows = self.rows()?;
-        let names = self.recorded()?.entity.iter();
+        let names = self.view.to_recorded()?.entity.iter();
         let keys: Vec<ArrayRef> = names.filter_map(|name| rows.column_by_name(name)).map(Arc::clone).collect();
         let mut start = 0;
         Ok(self.by_key()?.into_iter().filter_map(move |entity| {
@@ -143,7 +114,7 @@ impl FeatureTable {
         let (entities, first): (Vec<u32>, Vec<u32>) = (0..self.timelines.entities() as u32)
             .filter_map(|entity| Some((entity, *self.rows_of(entity).first()?)))
             .unzip();
-        let keys = take_arrays(&keys(self.recorded()?, &self.rows)?, &UInt32Array::from(first), None)?;
+        let keys = take_arrays(&keys(self.view.to_recorded()?, &self.rows)?, &UInt32Array::from(first), None)?;
         if keys.is_empty() {
             return Ok(entities);
         }
@@ -166,7 +137,7 @@ impl FeatureTable {
         let found = self.find(keys, times)?;
         let probes = self.probes(&found);
         let (status, witness, counts) = self.winners(&found, &probes);
-        let recorded = self.recorded()?;
+        let recorded = self.view.to_recorded()?;
         let mut windows = window::values(&self.windows, &self.timelines, &probes)?.into_iter();
         let values = recorded
             .features
@@ -195,23 +166,9 @@ impl FeatureTable {
         window::replayed(&self.windows, &self.timelines, &self.probes(&found))
     }
 
-    fn recorded(&self) -> Result<&Recorded> {
-        self.view.recorded().ok_or_else(|| DataFusionError::Internal("an on-demand view has no rows".to_owned()))
-    }
-
     /// The entity and time of each row looked up.
     fn find(&self, keys: &[ArrayRef], times: &ArrayRef) -> Result<Found> {
-        let (scale, instants) = time::values(times, "as-of time")?;
-        let Some(clock) = Clock::new(scale, self.scale) else {
-            return plan_err!(
-                "the as-of time is {} ({}) and the time of the feature view `{}` is {} ({}); cast one to the other",
-                time::time_name(times.data_type()),
-                times.data_type(),
-                self.view.name,
-                time::time_name(&self.time_type),
-                self.time_type
-            );
-        };
+        let (clock, times) = as_of_times(&self.view, self.scale, times)?;
         if keys.len() != self.key_types.len() {
             return plan_err!(
                 "the feature view `{}` has {} key columns and the look-up gives {}",
@@ -233,12 +190,7 @@ impl FeatureTable {
             null_key = NullBuffer::union(null_key.as_ref(), given.logical_nulls().as_ref());
             cast.push(key::conform(given, own)?);
         }
-        Ok(Found {
-            entities: self.groups.find(&cast, times.len())?,
-            keyed: null_key,
-            times: instants.as_primitive::<Int64Type>().clone(),
-            clock,
-        })
+        Ok(Found { entities: self.groups.find(&cast, times.len())?, keyed: null_key, times, clock })
     }
 
     fn probes<'a>(&self, found: &'a Found) -> Probes<'a> {
@@ -288,6 +240,64 @@ impl FeatureTable {
     fn is_older(&self, clock: Clock, position: usize, t: i64, ttl: i128) -> bool {
         self.timelines.event(position).is_some_and(|event| clock.is_older(event, t, ttl))
     }
+}
+
+/// Rows by entity and time.
+pub(super) struct Indexed {
+    pub(super) rows: RecordBatch,
+    pub(super) groups: Groups,
+    pub(super) timelines: Timelines,
+    pub(super) times: Times,
+}
+
+impl Indexed {
+    pub(super) fn of(view: &FeatureView, batches: &[RecordBatch], cutoff: Option<&ScalarValue>) -> Result<Self> {
+        let recorded = view.to_recorded()?;
+        let schema = view.rows_schema();
+        let batches = batches.iter().map(|rows| conform(&view.name, rows, &schema)).collect::<Result<Vec<_>>>()?;
+        let rows = concat_batches(&schema, &batches)?;
+        drop(batches);
+
+        let keys = keys(recorded, &rows)?;
+        let (groups, mut ids) = Groups::of(&keys, rows.num_rows())?;
+        drop(keys);
+        let times = Times::of(recorded, &rows)?;
+        if let Some(cutoff) = cutoff {
+            for (id, known) in ids.iter_mut().zip(times.known_at(cutoff, &view.name)?) {
+                if !known {
+                    *id = NO_GROUP;
+                }
+            }
+        }
+        let (starts, order) = bucket(&ids, groups.len());
+        drop(ids);
+        let available = times.available.as_ref().map(|available| |row| at(available, row));
+        let timelines = Timelines::new(
+            starts,
+            order,
+            |row| at(&times.event, row),
+            available.as_ref(),
+            |tied| rank(recorded, &rows, tied),
+        )?;
+        Ok(Self { rows, groups, timelines, times })
+    }
+}
+
+/// As-of times as integers, and how they compare with those of the view's rows.
+pub(super) fn as_of_times(view: &FeatureView, rows: Scale, times: &ArrayRef) -> Result<(Clock, Int64Array)> {
+    let (scale, instants) = time::values(times, "as-of time")?;
+    let Some(clock) = Clock::new(scale, rows) else {
+        let schema = view.rows_schema();
+        let own = schema.field_with_name(&view.to_recorded()?.timestamp)?.data_type();
+        return plan_err!(
+            "the as-of time is {} ({}) and the time of the feature view `{}` is {} ({own}); cast one to the other",
+            time::time_name(times.data_type()),
+            times.data_type(),
+            view.name,
+            time::time_name(own)
+        );
+    };
+    Ok((clock, instants.as_primitive::<Int64Type>().clone()))
 }
 
 /// What is looked up.
