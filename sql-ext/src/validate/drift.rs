@@ -266,7 +266,9 @@ fn options(
             return plan_err!("{NAME}: there is no metric '{name}'{hint}; there are {}", METRICS.join(", "));
         }
         if EXACT_ONLY.contains(&name.as_str()) && !options.exact {
-            return plan_err!("{NAME}: '{name}' reads the values in order, which profiles do not hold; add exact => true");
+            return plan_err!(
+                "{NAME}: '{name}' reads the values in order, which profiles do not hold; add exact => true"
+            );
         }
         options.metrics.push(name);
     }

@@ -131,8 +131,11 @@ pub(super) type Slice = Vec<Option<String>>;
 /// plan changes the result.
 pub(super) type Slices = BTreeMap<Slice, [Option<ArrayRef>; 2]>;
 
-/// What a second pass found of a slice's columns, by their places among those with a profile.
-pub(super) type OfRows = BTreeMap<Slice, BTreeMap<usize, Vec<(RankTest, Outcome)>>>;
+/// What a second pass found of a column.
+pub(super) type Outcomes = Vec<(RankTest, Outcome)>;
+
+/// What it found of a slice's columns, by their places among those with a profile.
+pub(super) type OfRows = BTreeMap<Slice, BTreeMap<usize, Outcomes>>;
 
 /// The profiles out of the rows that go in.
 pub(super) fn sides(rows: impl IntoIterator<Item = ArrayRef>) -> Result<Slices> {

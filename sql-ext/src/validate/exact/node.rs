@@ -63,7 +63,11 @@ impl ExactDrift {
 
     pub(crate) fn with_spec(inputs: Vec<LogicalPlan>, spec: Arc<Spec>) -> Result<Self> {
         if inputs.len() != 1 + spec.columns.len() {
-            return plan_err!("ExactDrift takes profiles and {} columns, not {} inputs", spec.columns.len(), inputs.len());
+            return plan_err!(
+                "ExactDrift takes profiles and {} columns, not {} inputs",
+                spec.columns.len(),
+                inputs.len()
+            );
         }
         let schema = DFSchema::from_unqualified_fields([row_field()].into_iter().collect(), HashMap::new())?;
         Ok(Self { inputs, spec, schema: Arc::new(schema) })

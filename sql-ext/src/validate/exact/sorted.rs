@@ -9,12 +9,12 @@ use arrow::compute::partition;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err, internal_err};
 use datafusion::logical_expr::ColumnarValue;
-use skewless_catalog::drift::{Given, Outcome, RankPass, RankPassError, RankTest};
+use skewless_catalog::drift::{Given, RankPass, RankPassError};
 use skewless_catalog::validate::needs_rows;
 
 use super::node::Spec;
 use crate::validate::drift::NAME;
-use crate::validate::report::{Slice, Slices, profile};
+use crate::validate::report::{Outcomes, Slice, Slices, profile};
 
 /// The tests of a column's slices; those that are still to come wait.
 pub(super) struct ColumnPass {
@@ -22,7 +22,7 @@ pub(super) struct ColumnPass {
     waiting: BTreeMap<Slice, RankPass>,
     /// The slice that the last row was of, and its tests if there are any to make.
     current: Option<(Slice, Option<RankPass>)>,
-    found: Vec<(Slice, Vec<(RankTest, Outcome)>)>,
+    found: Vec<(Slice, Outcomes)>,
 }
 
 impl ColumnPass {
@@ -77,7 +77,7 @@ impl ColumnPass {
     }
 
     /// What was found, once all rows were added.
-    pub(super) fn finish(mut self) -> Result<Vec<(Slice, Vec<(RankTest, Outcome)>)>> {
+    pub(super) fn finish(mut self) -> Result<Vec<(Slice, Outcomes)>> {
         self.close()?;
         // Slices without a value that has a rank have no rows, and say so.
         for (slice, pass) in std::mem::take(&mut self.waiting) {
