@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::asof::{AsOfJoin, AsOfJoinExec, Expressions, LogicalMessage, PhysicalMessage};
 use crate::training::{Message as TrainingSetMessage, Sequential, TrainingSet, TrainingSetExec};
+use crate::validate::{ExactDrift, ExactDriftExec, ExactDriftSpec};
 
 /// What a message of ours begins with; anything else is for the codec inside.
 const MAGIC: &[u8] = b"skewless 1\n";
@@ -38,6 +39,7 @@ enum Message {
     TrainingSet(TrainingSetMessage),
     AsOfJoin(PhysicalMessage),
     LogicalAsOfJoin(LogicalMessage),
+    ExactDrift(ExactDriftSpec),
     Sequential,
 }
 
@@ -59,7 +61,8 @@ impl Message {
     }
 }
 
-/// Physical operators as bytes: the training set, the as-of join, and the reading of partitions one after another.
+/// Physical operators as bytes: the training set, the as-of join, exact drift, and the reading of partitions one after
+/// another.
 #[derive(Debug)]
 pub struct SkewlessPhysicalCodec {
     inside: Arc<dyn PhysicalExtensionCodec>,
@@ -96,6 +99,9 @@ impl PhysicalExtensionCodec for SkewlessPhysicalCodec {
                 let expressions = Expressions { codec: self, converter: proto_converter };
                 Ok(Arc::new(message.join(inputs, ctx, expressions)?))
             }
+            (Some(Message::ExactDrift(spec)), inputs) => {
+                Ok(Arc::new(ExactDriftExec::new(inputs.to_vec(), Arc::new(spec))?))
+            }
             (Some(Message::Sequential), [input]) => Ok(Arc::new(Sequential::new(Arc::clone(input)))),
             (Some(_), inputs) => plan_err!("an operator of Skewless came with {} inputs", inputs.len()),
         }
@@ -113,6 +119,9 @@ impl PhysicalExtensionCodec for SkewlessPhysicalCodec {
         if let Some(join) = node.downcast_ref::<AsOfJoinExec>() {
             let expressions = Expressions { codec: self, converter: proto_converter };
             return Message::AsOfJoin(PhysicalMessage::of(join, expressions)?).write(buf);
+        }
+        if let Some(drift) = node.downcast_ref::<ExactDriftExec>() {
+            return Message::ExactDrift(drift.spec().as_ref().clone()).write(buf);
         }
         if node.downcast_ref::<Sequential>().is_some() {
             return Message::Sequential.write(buf);
@@ -145,7 +154,7 @@ impl PhysicalExtensionCodec for SkewlessPhysicalCodec {
     }
 }
 
-/// Logical operators as bytes: the training set and the as-of join.
+/// Logical operators as bytes: the training set, the as-of join and exact drift.
 #[derive(Debug)]
 pub struct SkewlessLogicalCodec {
     inside: Arc<dyn LogicalExtensionCodec>,
@@ -175,6 +184,9 @@ impl LogicalExtensionCodec for SkewlessLogicalCodec {
             (Some(Message::LogicalAsOfJoin(message)), inputs) => {
                 Ok(Extension { node: Arc::new(message.join(inputs, ctx)?) })
             }
+            (Some(Message::ExactDrift(spec)), inputs) => {
+                Ok(Extension { node: Arc::new(ExactDrift::with_spec(inputs.to_vec(), Arc::new(spec))?) })
+            }
             (Some(_), inputs) => plan_err!("an operator of Skewless came with {} inputs", inputs.len()),
         }
     }
@@ -185,6 +197,9 @@ impl LogicalExtensionCodec for SkewlessLogicalCodec {
         }
         if let Some(join) = node.node.as_any().downcast_ref::<AsOfJoin>() {
             return Message::LogicalAsOfJoin(LogicalMessage::of(join)?).write(buf);
+        }
+        if let Some(drift) = node.node.as_any().downcast_ref::<ExactDrift>() {
+            return Message::ExactDrift(drift.spec().as_ref().clone()).write(buf);
         }
         self.inside.try_encode(node, buf)
     }

@@ -89,6 +89,7 @@ impl SkewlessContext {
         extension_planners.extend(crate::training::extension_planners());
         extension_planners.extend(crate::label::extension_planners());
         extension_planners.extend(crate::audit::extension_planners());
+        extension_planners.extend(crate::validate::extension_planners());
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features()

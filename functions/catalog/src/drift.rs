@@ -20,6 +20,7 @@ pub mod l_infinity_distance;
 pub mod mann_whitney;
 pub mod mmd;
 pub mod psi;
+mod rank;
 mod samples;
 pub(crate) mod smoothing;
 pub mod total_variation_distance;
@@ -45,6 +46,7 @@ pub use l_infinity_distance::{LInfinityDistance, LInfinityDistanceValue};
 pub use mann_whitney::MannWhitneyTest;
 pub use mmd::MmdTest;
 pub use psi::{Psi, PsiValue};
+pub use rank::{Given, RankPass, RankPassError, RankTest};
 pub use total_variation_distance::{TotalVariationDistance, TotalVariationDistanceValue};
 pub use two_proportion_z::TwoProportionZTest;
 pub use wasserstein::{WassersteinDistance, WassersteinDistanceValue};
@@ -137,7 +139,7 @@ impl Notes {
     }
 
     /// Counts the NULLs and NaNs of a sample that lack what is compared.
-    fn left_out(&mut self, (nulls, nans): (usize, usize), sample: &str, lack: &str) {
+    fn left_out(&mut self, (nulls, nans): (u64, u64), sample: &str, lack: &str) {
         if nulls + nans > 0 {
             self.add(format!("{nulls} NULL and {nans} NaN of the {sample} sample have no {lack} and are left out"));
         }

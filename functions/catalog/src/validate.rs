@@ -1,20 +1,41 @@
 //! Every column of two samples compared: which test fits it, and which of many tests found drift.
 //!
 //! [`compare`] tests one column from its two profiles, [`decide`] corrects for how many tests there were. SQL's
-//! `ml_validate_drift`, the browser and components call both.
+//! `ml_validate_drift`, the browser and components call both. [`needs_rows`] tells which tests a second pass over the rows
+//! has to make first, where exact ones are asked for.
 
 mod categorical;
 mod column;
 mod multiple;
+mod rank;
 
 use serde::{Deserialize, Serialize};
 
 pub use column::compare;
 pub use multiple::decide;
+pub use rank::needs_rows;
 
 /// The names of what can be asked for; `auto` is the test that fits the column.
-pub const METRICS: &[&str] =
-    &["auto", "ks", "chi_square", "psi", "js", "hellinger", "total_variation", "wasserstein", "welch_t", "missing"];
+pub const METRICS: &[&str] = &[
+    "auto",
+    "ks",
+    "chi_square",
+    "psi",
+    "js",
+    "hellinger",
+    "total_variation",
+    "wasserstein",
+    "welch_t",
+    "missing",
+    "mann_whitney",
+    "cramer_von_mises",
+    "anderson_darling",
+    "kuiper",
+    "energy",
+];
+
+/// Those among [`METRICS`] that only the values themselves tell, and profiles do not: they need [`Options::exact`].
+pub const EXACT_ONLY: &[&str] = &["mann_whitney", "cramer_von_mises", "anderson_darling", "kuiper", "energy"];
 
 /// How p-values are corrected for the number of tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,11 +72,13 @@ pub struct Options {
     pub correction: Correction,
     /// Drift with an effect below this is not reported as such: at millions of rows every difference is significant.
     pub min_effect: f64,
+    /// Whether the tests and distances of ranks are of the values themselves, in order, where profiles do not hold them.
+    pub exact: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { metrics: Vec::new(), alpha: 0.05, correction: Correction::default(), min_effect: 0.0 }
+        Self { metrics: Vec::new(), alpha: 0.05, correction: Correction::default(), min_effect: 0.0, exact: false }
     }
 }
 

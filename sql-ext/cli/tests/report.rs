@@ -53,6 +53,11 @@ fn without_drift_the_report_exits_with_0_and_with_drift_with_3() {
     let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
     assert!(page.contains("<svg") && page.contains("delay: drift") && page.contains("carrier: drift"));
     assert!(!page.contains("http://") || !page.contains("src="), "the page is self-contained");
+    let text = exits(&report("moved.csv", &["--exact", "--metrics", "ks,mann_whitney"]), 3);
+    assert!(
+        text.contains("exact: from every value, which the profiles hold") && text.contains("mann_whitney"),
+        "{text}"
+    );
     let json = exits(&report("moved.csv", &["--format", "json"]), 3);
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(findings.as_array().unwrap().len(), 2);

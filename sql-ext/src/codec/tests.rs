@@ -166,6 +166,50 @@ async fn a_truncated_or_lying_message_is_an_error() {
     assert!(failed.expect_err("other columns").to_string().contains("which the input does not have"));
 }
 
+#[tokio::test]
+async fn exact_drift_survives_the_round_trip() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = context(folder.path()).await;
+    let there = SkewlessContext::new(Options::default()).await.expect("a session");
+    let (codec, logical) = (SkewlessPhysicalCodec::default(), SkewlessLogicalCodec::default());
+    let sql = "SELECT * FROM ml_validate_drift(base => (SELECT k, x, event FROM events WHERE event < 50), \
+               study => (SELECT k, x, event FROM events WHERE event >= 50), by => ['k'], exact => true)";
+    let query = frame(&here, sql).await;
+    let plan = query.logical_plan().clone();
+    let bytes = logical_plan_to_bytes_with_extension_codec(&plan, &logical).expect("bytes");
+    let back =
+        logical_plan_from_bytes_with_extension_codec(&bytes, &here.session().task_ctx(), &logical).expect("a plan");
+    assert_eq!(back.display_indent().to_string(), plan.display_indent().to_string());
+
+    let plan = query.create_physical_plan().await.expect("a plan");
+    assert!(text(&plan).contains("ExactDriftExec"), "{}", text(&plan));
+    let bytes = physical_plan_to_bytes_with_extension_codec(Arc::clone(&plan), &codec).expect("bytes");
+    let task = there.session().task_ctx();
+    let back = physical_plan_from_bytes_with_extension_codec(&bytes, &task, &codec).expect("a plan");
+    assert_eq!((text(&back), back.schema()), (text(&plan), plan.schema()));
+    assert_eq!(rows(&back, &there).await, rows(&plan, &here).await);
+
+    let mut found = Vec::new();
+    messages(&plan, &codec, &mut found);
+    let (message, inputs) = found.into_iter().find(|(_, inputs)| inputs.len() == 3).expect("the operator");
+    let decode = |bytes: &[u8], inputs: &[Arc<dyn ExecutionPlan>]| {
+        codec.try_decode(bytes, inputs, &task, &DefaultPhysicalProtoConverter {})
+    };
+    decode(&message, &inputs).expect("a plan");
+    for end in 0..message.len() {
+        assert!(decode(&message[..end], &inputs).is_err(), "{end} of {} bytes", message.len());
+    }
+    let swapped: Inputs = inputs.iter().rev().map(Arc::clone).collect();
+    for wrong in [&inputs[..0], &inputs[..2], &swapped] {
+        assert!(decode(&message, wrong).is_err());
+    }
+    // A place that no column has is a column without a profile.
+    let json = String::from_utf8(message).expect("JSON");
+    assert!(json.contains("\"columns\":[0,1]"), "{json}");
+    let plan = decode(json.replacen("[0,1]", "[7,1]", 1).as_bytes(), &inputs).expect("a plan");
+    assert!(std::panic::AssertUnwindSafe(collect(plan, task)).catch_unwind().await.is_ok(), "a panic");
+}
+
 const AS_OF_JOINS: [&str; 4] = [
     "SELECT n, e.x, e.event FROM spine s ASOF JOIN events e MATCH_CONDITION (s.at >= e.event) ON s.key = e.k",
     "SELECT n, e.* FROM spine s ASOF JOIN events e MATCH_CONDITION (s.at < e.known) ON s.key = e.k WHERE n > 9",

@@ -12,10 +12,12 @@ use datafusion::functions_aggregate::expr_fn::array_agg;
 use datafusion::functions_nested::expr_fn::{array_element, make_array};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, LogicalPlanBuilder, cast};
-use datafusion::prelude::{Expr, col, lit};
+use datafusion::prelude::{Expr, col, lit, when};
+use skewless_catalog::drift::RankTest;
 use skewless_catalog::suggest::did_you_mean;
-use skewless_catalog::validate::{Correction, METRICS};
+use skewless_catalog::validate::{Correction, EXACT_ONLY, METRICS};
 
+use super::exact::ExactDrift;
 use super::report::{self, Feature, IS_BASE, PROFILES, SLICE, Spec};
 use crate::context::Shared;
 use crate::relation::{Arguments, find, refuse_clash};
@@ -25,7 +27,7 @@ pub(super) const NAME: &str = "ml_validate_drift";
 
 /// The columns between the projections.
 const SAMPLE: &str = "__ml_is_base";
-const ROW: &str = "__ml_row";
+pub(super) const ROW: &str = "__ml_row";
 
 pub(super) fn plan(
     arguments: &Arguments,
@@ -85,7 +87,14 @@ pub(super) fn plan(
         };
         let mut columns = Vec::new();
         for (index, (name, _)) in slices.iter().enumerate() {
-            columns.push(Expr::Column(own(name)?.0).alias(slice_name(index)));
+            let (column, given) = own(name)?;
+            let mut slice = Expr::Column(column);
+            if given.is_floating() {
+                // Groups take both zeros for one, an order does not.
+                let zero = cast(lit(0.0), given);
+                slice = when(slice.clone().eq(zero.clone()), zero).otherwise(slice)?;
+            }
+            columns.push(slice.alias(slice_name(index)));
         }
         columns.push(lit(is_base).alias(SAMPLE));
         for (index, (name, reading)) in readable.iter().enumerate() {
@@ -97,8 +106,8 @@ pub(super) fn plan(
     let both = LogicalPlanBuilder::from(side(base, true)?).union(side(study, false)?)?;
 
     let profile = profile_function()?;
-    let groups: Vec<Expr> = (0..slices.len()).map(slice_name).map(|name| col(Column::from_name(name))).collect();
-    let groups = groups.into_iter().chain([col(Column::from_name(SAMPLE))]);
+    let groups: Vec<String> = (0..slices.len()).map(slice_name).chain([SAMPLE.to_owned()]).collect();
+    let groups: Vec<Expr> = groups.into_iter().map(|name| col(Column::from_name(name))).collect();
     let profiles = (0..readable.len())
         .map(|index| profile.call(vec![col(Column::from_name(column_name(index)))]).alias(column_name(index)));
     let texts = |index: usize| cast(col(Column::from_name(slice_name(index))), DataType::Utf8);
@@ -117,13 +126,23 @@ pub(super) fn plan(
         lit(PROFILES),
         list((0..readable.len()).map(|i| col(Column::from_name(column_name(i)))).collect(), DataType::Binary),
     ]);
-    let found = report::function().call(vec![array_agg(row), lit(spec.to_json())]);
-    // The aggregate is a column of its own before the function reads it.
-    let aggregated = both.aggregate(groups, profiles)?;
-    let Expr::ScalarFunction(mut found) = found else { return plan_err!("{NAME} cannot call its report") };
-    let rows = match found.args.first_mut() {
-        Some(first) => std::mem::replace(first, col(Column::from_name(ROW))),
-        None => return plan_err!("{NAME} cannot call its report"),
+    let ranked = in_order(&readable, &spec.options);
+    let aggregated = both.clone().aggregate(groups.clone(), profiles)?;
+    let found = if ranked.is_empty() {
+        let report = report::function().call(vec![col(Column::from_name(ROW)), lit(spec.to_json())]);
+        aggregated
+            // The aggregate is a column of its own before the function reads it.
+            .aggregate(Vec::<Expr>::new(), vec![array_agg(row).alias(ROW)])?
+            .project(vec![report.alias(ROW)])?
+            .unnest_column(Column::from_name(ROW))?
+    } else {
+        let mut inputs = vec![aggregated.project(vec![row.alias(ROW)])?.build()?];
+        for column in &ranked {
+            let value = col(Column::from_name(column_name(*column)));
+            let rows = both.clone().filter(value.clone().is_not_null())?;
+            inputs.push(rows.project(groups.iter().cloned().chain([value]))?.build()?);
+        }
+        LogicalPlanBuilder::from(ExactDrift::new(inputs, spec, ranked)?.into_plan())
     };
     let field = |name: &str| get_field(col(Column::from_name(ROW)), name);
     let mut output: Vec<Expr> = slices
@@ -134,13 +153,18 @@ pub(super) fn plan(
         })
         .collect();
     output.extend(report::COLUMNS.iter().map(|name| field(name).alias(*name)));
-    aggregated
-        .aggregate(Vec::<Expr>::new(), vec![rows.alias(ROW)])?
-        .project(vec![Expr::ScalarFunction(found).alias(ROW)])?
-        .unnest_column(Column::from_name(ROW))?
-        .project(output)?
-        .alias(NAME)?
-        .build()
+    found.project(output)?.alias(NAME)?.build()
+}
+
+/// The places of the columns whose values are to be put in order: those of numbers, where the options ask for exact tests of
+/// ranks.
+fn in_order(readable: &[(String, DataType)], options: &skewless_catalog::validate::Options) -> Vec<usize> {
+    let asks = |metric: &String| metric == "auto" || RankTest::named(metric).is_some();
+    if !options.exact || !(options.metrics.is_empty() || options.metrics.iter().any(asks)) {
+        return Vec::new();
+    }
+    let numbers = readable.iter().enumerate().filter(|(_, (_, reading))| *reading == DataType::Float64);
+    numbers.map(|(index, _)| index).collect()
 }
 
 /// The aggregate that makes profiles.
@@ -228,6 +252,7 @@ fn options(
     if let Some(effect) = share("min_effect")? {
         options.min_effect = effect;
     }
+    options.exact = arguments.boolean("exact", false)?;
     if let Some(name) = arguments.optional_string("correction")? {
         options.correction = Correction::named(&name).ok_or_else(|| {
             let names = Correction::ALL.map(|(name, _)| name);
@@ -239,6 +264,11 @@ fn options(
         if !METRICS.contains(&name.as_str()) {
             let hint = did_you_mean(&name, METRICS.iter().copied());
             return plan_err!("{NAME}: there is no metric '{name}'{hint}; there are {}", METRICS.join(", "));
+        }
+        if EXACT_ONLY.contains(&name.as_str()) && !options.exact {
+            return plan_err!(
+                "{NAME}: '{name}' reads the values in order, which profiles do not hold; add exact => true"
+            );
         }
         options.metrics.push(name);
     }

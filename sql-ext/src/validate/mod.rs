@@ -2,15 +2,22 @@
 //! `ml_describe_data`: the columns of one.
 //!
 //! `drift` plans a call into stock nodes: both samples in one scan, a profile of each column, slice and sample, and the
-//! function `report`, which reads the profiles, tests, and corrects for how many tests there were.
+//! function `report`, which reads the profiles, tests, and corrects for how many tests there were. `exact` is the operator
+//! that, where asked, puts the values of columns in order for the tests that profiles leave open.
 
 mod describe;
 mod drift;
+mod exact;
 mod report;
+
+use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
+use datafusion::physical_planner::ExtensionPlanner;
+
+pub(crate) use exact::{ExactDrift, ExactDriftExec, Spec as ExactDriftSpec};
 
 use crate::relation::{Parameter, Relation};
 
@@ -26,11 +33,17 @@ pub(crate) static RELATIONS: &[Relation] = &[
             Parameter::optional("alpha"),
             Parameter::optional("correction"),
             Parameter::optional("min_effect"),
+            Parameter::optional("exact"),
         ],
         plan: drift::plan,
     },
     Relation { name: describe::NAME, parameters: &[Parameter::required("data")], plan: describe::plan },
 ];
+
+/// Planners of this module's own logical nodes.
+pub(crate) fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
+    vec![Arc::new(exact::ExactDriftPlanner)]
+}
 
 /// Registers the functions that the plans call.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {

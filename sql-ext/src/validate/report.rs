@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, exec_datafusion_err, exec_err, internal_datafusion_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use serde::{Deserialize, Serialize};
+use skewless_catalog::drift::{Outcome, RankTest};
 use skewless_catalog::profile::Profile;
 use skewless_catalog::validate::{self, Finding, Options};
 
@@ -36,7 +37,7 @@ pub(super) const COLUMNS: [&str; 11] = [
 ];
 
 /// One column of the samples.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Feature {
     pub(super) name: String,
     /// Why it has no profile.
@@ -44,8 +45,8 @@ pub(super) struct Feature {
 }
 
 /// What is reported; it travels through the plan as JSON.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Spec {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Spec {
     pub(super) features: Vec<Feature>,
     pub(super) options: Options,
 }
@@ -73,7 +74,8 @@ impl Report {
     }
 }
 
-fn fields() -> Fields {
+/// The columns of the result after the texts of the slice.
+pub(super) fn fields() -> Fields {
     let texts = DataType::List(Field::new_list_field(DataType::Utf8, true).into());
     let data_type = |name: &str| match name {
         "feature" | "metric" | "note" => DataType::Utf8,
@@ -111,7 +113,8 @@ impl ScalarUDFImpl for Report {
         let mut lengths = Vec::with_capacity(rows);
         for row in 0..rows {
             let before = found.len();
-            found.extend(report(&spec, lists.is_valid(row).then(|| lists.value(row)))?);
+            let slices = sides(lists.is_valid(row).then(|| lists.value(row)))?;
+            found.extend(report(&spec, slices, &OfRows::new())?);
             lengths.push(found.len() - before);
         }
         let items = build(&found)?;
@@ -122,34 +125,45 @@ impl ScalarUDFImpl for Report {
 }
 
 /// The values of the columns in `by`, as text.
-type Slice = Vec<Option<String>>;
+pub(super) type Slice = Vec<Option<String>>;
 
-/// The profiles of both samples by slice; slices in the order of their texts, so that no plan changes the result.
-fn sides(rows: Option<ArrayRef>) -> Result<BTreeMap<Slice, [Option<ArrayRef>; 2]>> {
-    let mut slices: BTreeMap<Slice, [Option<ArrayRef>; 2]> = BTreeMap::new();
-    let Some(rows) = rows else { return Ok(slices) };
+/// The profiles of all columns of the base and of the study sample, by slice; slices in the order of their texts, so that no
+/// plan changes the result.
+pub(super) type Slices = BTreeMap<Slice, [Option<ArrayRef>; 2]>;
+
+/// What a second pass found of a column.
+pub(super) type Outcomes = Vec<(RankTest, Outcome)>;
+
+/// What it found of a slice's columns, by their places among those with a profile.
+pub(super) type OfRows = BTreeMap<Slice, BTreeMap<usize, Outcomes>>;
+
+/// The profiles out of the rows that go in.
+pub(super) fn sides(rows: impl IntoIterator<Item = ArrayRef>) -> Result<Slices> {
+    let mut slices = Slices::new();
     let shape = || internal_datafusion_err!("the profiles are not of ml_validate_drift");
-    let rows = rows.as_struct_opt().ok_or_else(shape)?;
-    let field = |name: &str| rows.column_by_name(name).ok_or_else(shape);
-    let texts = field(SLICE)?.as_list_opt::<i32>().ok_or_else(shape)?;
-    let is_base = field(IS_BASE)?.as_boolean_opt().ok_or_else(shape)?;
-    let profiles = field(PROFILES)?.as_list_opt::<i32>().ok_or_else(shape)?;
-    for row in 0..rows.len() {
-        let slice = texts.value(row);
-        let slice: Slice = match slice.as_string_opt::<i32>() {
-            Some(texts) => texts.iter().map(|text| text.map(str::to_owned)).collect(),
-            None => Vec::new(),
-        };
-        let side = usize::from(!is_base.value(row));
-        if let Some(place) = slices.entry(slice).or_default().get_mut(side) {
-            *place = Some(profiles.value(row));
+    for rows in rows {
+        let rows = rows.as_struct_opt().ok_or_else(shape)?;
+        let field = |name: &str| rows.column_by_name(name).ok_or_else(shape);
+        let texts = field(SLICE)?.as_list_opt::<i32>().ok_or_else(shape)?;
+        let is_base = field(IS_BASE)?.as_boolean_opt().ok_or_else(shape)?;
+        let profiles = field(PROFILES)?.as_list_opt::<i32>().ok_or_else(shape)?;
+        for row in 0..rows.len() {
+            let slice = texts.value(row);
+            let slice: Slice = match slice.as_string_opt::<i32>() {
+                Some(texts) => texts.iter().map(|text| text.map(str::to_owned)).collect(),
+                None => Vec::new(),
+            };
+            let side = usize::from(!is_base.value(row));
+            if let Some(place) = slices.entry(slice).or_default().get_mut(side) {
+                *place = Some(profiles.value(row));
+            }
         }
     }
     Ok(slices)
 }
 
-fn report(spec: &Spec, rows: Option<ArrayRef>) -> Result<Vec<(Slice, Finding)>> {
-    let mut slices = sides(rows)?;
+/// Every test of every slice and column, corrected for how many there are.
+pub(super) fn report(spec: &Spec, mut slices: Slices, of_rows: &OfRows) -> Result<Vec<(Slice, Finding)>> {
     if slices.is_empty() {
         slices.insert(Vec::new(), [None, None]);
     }
@@ -161,8 +175,9 @@ fn report(spec: &Spec, rows: Option<ArrayRef>) -> Result<Vec<(Slice, Finding)>> 
                 vec![Finding::untestable(&feature.name, problem)]
             } else {
                 let [base, study] = [&base, &study].map(|side| profile(side.as_ref(), at));
+                let of_rows = of_rows.get(&slice).and_then(|columns| columns.get(&at)).map_or(&[][..], Vec::as_slice);
                 at += 1;
-                validate::compare(&feature.name, &base?, &study?, &spec.options)
+                validate::compare(&feature.name, &base?, &study?, &spec.options, of_rows)
             };
             found.extend(tests.into_iter().map(|test| (slice.clone(), test)));
         }
@@ -173,14 +188,14 @@ fn report(spec: &Spec, rows: Option<ArrayRef>) -> Result<Vec<(Slice, Finding)>> 
 }
 
 /// A side's profile of a column; of no rows where the side has none.
-fn profile(side: Option<&ArrayRef>, at: usize) -> Result<Profile> {
+pub(super) fn profile(side: Option<&ArrayRef>, at: usize) -> Result<Profile> {
     let Some(bytes) = side.and_then(|profiles| profiles.as_binary_opt::<i32>()).filter(|side| at < side.len()) else {
         return Ok(Profile::new());
     };
     Profile::from_bytes(bytes.value(at)).map_err(|error| exec_datafusion_err!("ml_validate_drift: {error}"))
 }
 
-fn build(found: &[(Slice, Finding)]) -> Result<StructArray> {
+pub(super) fn build(found: &[(Slice, Finding)]) -> Result<StructArray> {
     let mut slices = ListBuilder::new(StringBuilder::new());
     for (slice, _) in found {
         for text in slice {

@@ -7,6 +7,8 @@ use arrow::util::pretty::pretty_format_batches;
 
 use crate::{Options, Outcome, SkewlessContext};
 
+mod exact;
+
 async fn run(partitions: usize, batch_size: usize, sql: &str) -> Result<RecordBatch, String> {
     let options = Options { target_partitions: Some(partitions), batch_size: Some(batch_size), ..Options::default() };
     let context = SkewlessContext::new(options).await.expect("a session");
@@ -130,6 +132,11 @@ async fn wrong_calls_are_refused_with_the_remedy() {
         ("study => (SELECT 1 AS x, 1 AS k), by => ['k']", "cast one of them"),
         ("study => (SELECT 1 AS x), by => ['kk']", "has no column `kk`"),
         ("stuudy => (SELECT 1 AS x)", "did you mean `study`?"),
+        (
+            "study => (SELECT 1 AS x), metrics => ['kuiper']",
+            "'kuiper' reads the values in order, which profiles do not hold; add exact => true",
+        ),
+        ("study => (SELECT 1 AS x), exact => 'yes'", "argument `exact` takes true or false"),
     ] {
         let message = run(1, 10, &call(rest)).await.expect_err(rest);
         assert!(message.contains(said), "{rest}: {message}");

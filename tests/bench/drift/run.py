@@ -1,14 +1,14 @@
 """Measures drift validation beside its peers, and writes the guide's page of results.
 
-`cargo xtask bench drift` runs it with SKEWLESS naming the release binary. It has three parts, about 20 minutes on two idle
+`cargo xtask bench drift` runs it with SKEWLESS naming the release binary. It has three parts, about 25 minutes on two idle
 cores in all:
 
 alarms  How often each tool raises an alarm where nothing drifts, over kinds of columns and sizes of samples: 13 minutes.
 power   How often it does where something does, beside that: 2 minutes; the cells without drift are run where they are missing.
-speed   Two samples of 5M rows and 20 columns; what Evidently can do of them; profiles merged; the throughput of a profile:
-        5 minutes, and 2 more the first time, to write the data.
+speed   Two samples of 5M rows and 20 columns, by profiles and by an exact second pass; what Evidently can do of them; profiles
+        merged; the throughput of a profile: 10 minutes, and 2 more the first time, to write the data.
 
-The peers' results are kept, so `--ours-only` measures our own again: alarms and power in 2 minutes, speed in 2.
+The peers' results are kept, so `--ours-only` measures our own again: alarms and power in 2 minutes, speed in 5.
 
 Results: target/bench/drift.json, which keeps what was not run this time, tests/guide/benchmarks/drift.md and its plot,
 drift-alarms.svg. With `--tiny` all of them lie in target/bench.
@@ -38,7 +38,9 @@ DATA = CACHE / "bench-drift"
 PYTHON = CACHE / "python-bench-drift/bin/python"
 RESULTS = ROOT / "target/bench/drift.json"
 PAGE = ROOT / "tests/guide/benchmarks/drift.md"
-SPEED = ("validate", "evidently", "merge", "profile")
+SPEED = ("validate", "exact", "evidently", "merge", "profile")
+# The columns of numbers, as data.py writes them.
+NUMBERS = [f"{kind}_{i}" for kind, count in (("normal", 5), ("amount", 4), ("count", 4)) for i in range(1, count + 1)]
 # Rows of a sample, of a sample that Evidently can do, groups of 1,000 rows, rows of the single column.
 FULL, TINY = (5_000_000, 200_000, 10_000, 100_000_000), (200_000, 5_000, 200, 1_000_000)
 TIMEOUT_S = 400
@@ -141,6 +143,17 @@ def speed_case(name, files):
             "duckdb": peer(cores, "duckdb", *pair, cores),
             "skewless-1": ours(validate.format(*pair), 1),
             "duckdb-1": peer(1, "duckdb", *pair, 1),
+        }
+    if name == "exact":
+        pair = files["base"], files["study"]
+        sides = [f"(SELECT {', '.join(NUMBERS)} FROM '{file}')" for file in pair]
+        exact = "SET datafusion.runtime.memory_limit = '1G'; " \
+            f"SELECT * FROM ml_validate_drift(base => {sides[0]}, study => {sides[1]}, metrics => ['ks'], exact => true)"
+        return {
+            "skewless": ours(exact, cores),
+            "duckdb": peer(cores, "duckdb-exact", *pair, cores, *NUMBERS),
+            "skewless-1": ours(exact, 1),
+            "duckdb-1": peer(1, "duckdb-exact", *pair, 1, *NUMBERS),
         }
     if name == "evidently":
         pair = files["base_small"], files["study_small"]

@@ -1,6 +1,7 @@
 //! The two-sample Anderson–Darling test.
 
-use super::samples::{Finding, Samples, steps};
+use super::rank::RankStatistic;
+use super::samples::{Finding, Samples, Step};
 use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
 use crate::sum::ExactSum;
@@ -54,29 +55,47 @@ impl Function for AndersonDarlingTest {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        Ok(Samples::new(call)?.compare(1, test).into_column())
+        Ok(Samples::new(call)?.rank(AndersonDarling::new).into_column())
     }
 }
 
-fn test(base: &[f64], study: &[f64], notes: &mut Notes) -> Result<Finding, String> {
-    let (m, n) = (base.len() as u64, study.len() as u64);
+/// The weighted sum of squares so far, and how many values the largest tie has.
+#[derive(Debug)]
+pub(super) struct AndersonDarling {
+    sizes: (u64, u64),
+    sum: ExactSum,
+    most_tied: u64,
+}
+
+impl AndersonDarling {
+    pub(super) fn new(sizes: (u64, u64)) -> Self {
+        Self { sizes, sum: ExactSum::new(), most_tied: 0 }
+    }
+}
+
+impl RankStatistic for AndersonDarling {
+    fn add(&mut self, step: &Step) {
+        self.most_tied = self.most_tied.max(step.tied());
+        let (tied, below) = (i128::from(step.tied()), i128::from(step.below()));
+        let size = i128::from(self.sizes.0) + i128::from(self.sizes.1);
+        let twice = 2 * below + tied;
+        let spread = twice * (2 * size - twice) - size * tied;
+        let difference = step.middle_difference(self.sizes) as f64;
+        self.sum.add(tied as f64 * (difference * difference / spread as f64));
+    }
+
+    fn finish(&self, notes: &mut Notes) -> Result<Finding, String> {
+        test(self.sizes, &self.sum, self.most_tied, notes)
+    }
+}
+
+fn test((m, n): (u64, u64), sum: &ExactSum, most_tied: u64, notes: &mut Notes) -> Result<Finding, String> {
     let (pairs, size) = (m as f64 * n as f64, m + n);
     if size < 4 {
         return Err(format!("there are only {size} values in both samples, where 4 are needed"));
     }
-    if steps(base, study).nth(1).is_none() {
+    if most_tied == size {
         return Err("all values are equal, so there is nothing to test".to_owned());
-    }
-    let mut sum = ExactSum::new();
-    let mut most_tied = 0;
-    for step in steps(base, study) {
-        most_tied = most_tied.max(step.tied());
-        let (tied, below) = (i128::from(step.tied()), i128::from(step.below()));
-        let size = i128::from(size);
-        let twice = 2 * below + tied;
-        let spread = twice * (2 * size - twice) - size * tied;
-        let difference = step.middle_difference((m, n)) as f64;
-        sum.add(tied as f64 * (difference * difference / spread as f64));
     }
     if most_tied > 2 && most_tied * 10 > size {
         notes.add(format!("{most_tied} of {size} values are equal: with such ties the p-value tends to be too small"));

@@ -3,8 +3,9 @@
 use std::f64::consts::PI;
 
 use super::kolmogorov::gcd;
-use super::samples::{Finding, Samples, steps};
-use super::{OUTCOME, Outcome, TWO_SAMPLES};
+use super::rank::RankStatistic;
+use super::samples::{Finding, Samples, Step};
+use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
 use crate::sum::ExactSum;
 
@@ -56,46 +57,69 @@ impl Function for CramerVonMisesTest {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        Ok(Samples::new(call)?.compare(2, |base, study, _| Ok(test(base, study))).into_column())
+        Ok(Samples::new(call)?.rank(CramerVonMises::new).into_column())
     }
 }
 
-fn test(base: &[f64], study: &[f64]) -> Finding {
-    let sizes = (base.len() as u64, study.len() as u64);
-    let (m, n) = (sizes.0 as f64, sizes.1 as f64);
-    // (F - G)² is not one number where values are tied: it counts by half as it is below them, by half as above.
-    let mut squares = ExactSum::new();
-    let mut below = 0.0;
-    for step in steps(base, study) {
-        let above = step.distance(sizes) * step.distance(sizes);
-        squares.add(step.tied() as f64 * f64::midpoint(below, above));
-        below = above;
-    }
-    let mean = squares.sum() / (m + n);
-    let t = mean * (m * n / (m + n));
-    let p = if sizes.0.max(sizes.1) <= EXACT_UP_TO { exact_sf(base, study) } else { asymptotic_sf(m, n, t) };
-    Finding { statistic: t, effect_size: Some(mean), p_value: Some(p) }
+/// The sum of `(F - G)²` over the values of both samples so far. That is not one number where values are tied: it counts by
+/// half as it is below them, by half as above.
+#[derive(Debug)]
+pub(super) struct CramerVonMises {
+    sizes: (u64, u64),
+    squares: ExactSum,
+    below: f64,
+    /// The same for small samples.
+    in_units: Option<Units>,
 }
 
-/// The sum of `(F - G)²` over the values of the two samples in units of `1 / lcm(m, n)²`, rounded up to an integer.
-fn squares_in_units(base: &[f64], study: &[f64], divisor: u64) -> u64 {
-    let sizes = (base.len() as u64, study.len() as u64);
-    let (mut twice, mut below) = (0, 0);
-    for step in steps(base, study) {
-        let distance = step.difference(sizes).unsigned_abs() as u64 / divisor;
+/// Twice the sum in units of `1 / lcm(m, n)²`, which are whole numbers.
+#[derive(Debug, Default)]
+struct Units {
+    twice: u64,
+    below: u64,
+}
+
+impl CramerVonMises {
+    pub(super) fn new(sizes: (u64, u64)) -> Self {
+        let in_units = (sizes.0.max(sizes.1) <= EXACT_UP_TO).then(Units::default);
+        Self { sizes, squares: ExactSum::new(), below: 0.0, in_units }
+    }
+}
+
+impl RankStatistic for CramerVonMises {
+    fn least(&self) -> u64 {
+        2
+    }
+
+    fn add(&mut self, step: &Step) {
+        let distance = step.distance(self.sizes);
         let above = distance * distance;
-        twice += step.tied() * (below + above);
-        below = above;
+        self.squares.add(step.tied() as f64 * f64::midpoint(self.below, above));
+        self.below = above;
+        if let Some(units) = &mut self.in_units {
+            let distance = step.difference(self.sizes).unsigned_abs() as u64 / gcd(self.sizes.0, self.sizes.1);
+            let above = distance * distance;
+            units.twice += step.tied() * (units.below + above);
+            units.below = above;
+        }
     }
-    twice.div_ceil(2)
+
+    fn finish(&self, _notes: &mut Notes) -> Result<Finding, String> {
+        let (m, n) = (self.sizes.0 as f64, self.sizes.1 as f64);
+        let mean = self.squares.sum() / (m + n);
+        let t = mean * (m * n / (m + n));
+        let p = match &self.in_units {
+            Some(units) => exact_sf(self.sizes, units.twice.div_ceil(2)),
+            None => asymptotic_sf(m, n, t),
+        };
+        Ok(Finding { statistic: t, effect_size: Some(mean), p_value: Some(p) })
+    }
 }
 
-/// The share of all ways to order the values of two samples without ties whose statistic is at least as large, by the
-/// method of Xiao, Gordon and Yakovlev (J. Stat. Software 17:8, 2006).
-fn exact_sf(base: &[f64], study: &[f64]) -> f64 {
-    let (m, n) = (base.len() as u64, study.len() as u64);
+/// The share of all ways to order the values of two samples without ties whose statistic is at least `threshold` units, by
+/// the method of Xiao, Gordon and Yakovlev (J. Stat. Software 17:8, 2006).
+fn exact_sf((m, n): (u64, u64), threshold: u64) -> f64 {
     let divisor = gcd(m, n);
-    let threshold = squares_in_units(base, study, divisor);
     if threshold == 0 {
         return 1.0;
     }

@@ -1,6 +1,7 @@
 //! The energy distance.
 
-use super::samples::{Finding, Samples, integral, remark_infinities};
+use super::rank::RankStatistic;
+use super::samples::{Finding, Integral, Samples, Step, remark_infinities};
 use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
 
@@ -95,25 +96,49 @@ impl Function for EnergyDistanceValue {
 }
 
 fn distance(call: &Call<'_>) -> Result<Outcome, Error> {
-    Ok(Samples::new(call)?.compare(1, |base, study, notes| Ok(find(base, study, notes))))
+    Ok(Samples::new(call)?.rank(Energy::new))
 }
 
-fn find(base: &[f64], study: &[f64], notes: &mut Notes) -> Finding {
-    let sizes = (base.len() as u64, study.len() as u64);
-    let (m, n) = (sizes.0 as f64, sizes.1 as f64);
-    let square = integral(base, study, |step| step.distance(sizes) * step.distance(sizes));
-    // F (1 - G) + G (1 - F): its integral is the mean distance between a value of the base and one of the study sample.
-    let between = integral(base, study, |step| {
-        let (f, g) = (step.base_up_to() as f64, step.study_up_to() as f64);
-        (f * (n - g) + g * (m - f)) / (m * n)
-    });
-    remark_infinities(base, study, notes);
-    let effect_size = if between == 0.0 {
-        Some(0.0)
-    } else if between.is_finite() {
-        Some(square / between)
-    } else {
-        None
-    };
-    Finding { statistic: (2.0 * square).sqrt(), effect_size, p_value: None }
+/// The integrals so far of the squared distance of the distribution functions F and G, and of `F (1 - G) + G (1 - F)`, which
+/// is the mean distance between a value of the base and one of the study sample.
+#[derive(Debug)]
+pub(super) struct Energy {
+    sizes: (u64, u64),
+    square: Integral,
+    between: Integral,
+    infinite: u64,
+}
+
+impl Energy {
+    pub(super) fn new(sizes: (u64, u64)) -> Self {
+        Self { sizes, square: Integral::default(), between: Integral::default(), infinite: 0 }
+    }
+}
+
+impl RankStatistic for Energy {
+    fn add(&mut self, step: &Step) {
+        let sizes = self.sizes;
+        self.square.add(step, |step| step.distance(sizes) * step.distance(sizes));
+        let (m, n) = (sizes.0 as f64, sizes.1 as f64);
+        self.between.add(step, |step| {
+            let (f, g) = (step.base_up_to() as f64, step.study_up_to() as f64);
+            (f * (n - g) + g * (m - f)) / (m * n)
+        });
+        if step.at.is_infinite() {
+            self.infinite += step.tied();
+        }
+    }
+
+    fn finish(&self, notes: &mut Notes) -> Result<Finding, String> {
+        let (square, between) = (self.square.value(), self.between.value());
+        remark_infinities(self.infinite, notes);
+        let effect_size = if between == 0.0 {
+            Some(0.0)
+        } else if between.is_finite() {
+            Some(square / between)
+        } else {
+            None
+        };
+        Ok(Finding { statistic: (2.0 * square).sqrt(), effect_size, p_value: None })
+    }
 }

@@ -1,7 +1,8 @@
 //! The two-sample Kolmogorov–Smirnov test.
 
-use super::samples::{Finding, Samples, steps};
-use super::{OUTCOME, Outcome, TWO_SAMPLES, kolmogorov};
+use super::rank::RankStatistic;
+use super::samples::{Finding, Samples, Step, steps};
+use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES, kolmogorov};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
 
 /// Up to this many values on each side the p-value is exact.
@@ -52,20 +53,45 @@ impl Function for KsTest {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        Ok(Samples::new(call)?.compare(1, |base, study, _| Ok(test(base, study))).into_column())
+        Ok(Samples::new(call)?.rank(Ks::new).into_column())
     }
 }
 
-fn test(base: &[f64], study: &[f64]) -> Finding {
-    let (d, p) = of_sorted(base, study);
-    Finding { statistic: d, effect_size: Some(d), p_value: Some(p) }
+/// The largest distance so far.
+#[derive(Debug)]
+pub(super) struct Ks {
+    sizes: (u64, u64),
+    largest: u128,
+}
+
+impl Ks {
+    pub(super) fn new(sizes: (u64, u64)) -> Self {
+        Self { sizes, largest: 0 }
+    }
+
+    fn result(&self) -> (f64, f64) {
+        p_value(self.sizes.0, self.sizes.1, self.largest)
+    }
+}
+
+impl RankStatistic for Ks {
+    fn add(&mut self, step: &Step) {
+        self.largest = self.largest.max(step.difference(self.sizes).unsigned_abs());
+    }
+
+    fn finish(&self, _notes: &mut Notes) -> Result<Finding, String> {
+        let (d, p) = self.result();
+        Ok(Finding { statistic: d, effect_size: Some(d), p_value: Some(p) })
+    }
 }
 
 /// The statistic and the p-value of two sorted samples without NaN, neither empty.
 pub(crate) fn of_sorted(base: &[f64], study: &[f64]) -> (f64, f64) {
-    let (m, n) = (base.len() as u64, study.len() as u64);
-    let largest = steps(base, study).map(|step| step.difference((m, n)).unsigned_abs()).max().unwrap_or(0);
-    p_value(m, n, largest)
+    let mut ks = Ks::new((base.len() as u64, study.len() as u64));
+    for step in steps(base, study) {
+        ks.add(&step);
+    }
+    ks.result()
 }
 
 /// The statistic that is `difference / (m n)`, and how probable one as large is for `m` and `n` values.

@@ -2,8 +2,9 @@
 
 use std::f64::consts::PI;
 
-use super::samples::{Finding, Samples, steps};
-use super::{OUTCOME, Outcome, TWO_SAMPLES};
+use super::rank::RankStatistic;
+use super::samples::{Finding, Samples, Step};
+use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
 
 /// `kuiper_test(value, is_base)`.
@@ -51,23 +52,38 @@ impl Function for KuiperTest {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        Ok(Samples::new(call)?.compare(1, |base, study, _| Ok(test(base, study))).into_column())
+        Ok(Samples::new(call)?.rank(Kuiper::new).into_column())
     }
 }
 
-fn test(base: &[f64], study: &[f64]) -> Finding {
-    let (m, n) = (base.len() as u64, study.len() as u64);
-    let (mut above, mut below) = (0, 0);
-    for step in steps(base, study) {
-        let difference = step.difference((m, n));
-        above = above.max(difference);
-        below = below.min(difference);
+/// The largest distances so far of the base's distribution function above and below the study sample's.
+#[derive(Debug)]
+pub(super) struct Kuiper {
+    sizes: (u64, u64),
+    above: i128,
+    below: i128,
+}
+
+impl Kuiper {
+    pub(super) fn new(sizes: (u64, u64)) -> Self {
+        Self { sizes, above: 0, below: 0 }
     }
-    let (m, n) = (m as f64, n as f64);
-    let v = (above - below) as f64 / (m * n);
-    let root = (m * n / (m + n)).sqrt();
-    let p = limit_sf((root + 0.155 + 0.24 / root) * v);
-    Finding { statistic: v, effect_size: Some(v), p_value: Some(p) }
+}
+
+impl RankStatistic for Kuiper {
+    fn add(&mut self, step: &Step) {
+        let difference = step.difference(self.sizes);
+        self.above = self.above.max(difference);
+        self.below = self.below.min(difference);
+    }
+
+    fn finish(&self, _notes: &mut Notes) -> Result<Finding, String> {
+        let (m, n) = (self.sizes.0 as f64, self.sizes.1 as f64);
+        let v = (self.above - self.below) as f64 / (m * n);
+        let root = (m * n / (m + n)).sqrt();
+        let p = limit_sf((root + 0.155 + 0.24 / root) * v);
+        Ok(Finding { statistic: v, effect_size: Some(v), p_value: Some(p) })
+    }
 }
 
 /// The probability that the limit of √n V is at least `x`: `2 Σ (4 j² x² - 1) exp(-2 j² x²)`, and for small `x` the same

@@ -1,6 +1,7 @@
 //! The Mann–Whitney U test.
 
-use super::samples::{Finding, Samples, steps};
+use super::rank::RankStatistic;
+use super::samples::{Finding, Samples, Step};
 use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES};
 use crate::distribution::normal_sf;
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type};
@@ -59,32 +60,48 @@ impl Function for MannWhitneyTest {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        Ok(Samples::new(call)?.compare(1, |base, study, notes| Ok(test(base, study, notes))).into_column())
+        Ok(Samples::new(call)?.rank(MannWhitney::new).into_column())
     }
 }
 
-fn test(base: &[f64], study: &[f64], notes: &mut Notes) -> Finding {
-    let (m, n) = (base.len() as u64, study.len() as u64);
-    let (mut twice_u, mut tie_term) = (0_u128, 0_u128);
-    for step in steps(base, study) {
-        twice_u += u128::from(step.study_tied) * u128::from(2 * step.base_below + step.base_tied);
-        tie_term += cube_less_one(step.tied());
+/// Twice U, and the sum of t³ - t over the ties of t values, so far.
+#[derive(Debug)]
+pub(super) struct MannWhitney {
+    sizes: (u64, u64),
+    twice_u: u128,
+    tie_term: u128,
+}
+
+impl MannWhitney {
+    pub(super) fn new(sizes: (u64, u64)) -> Self {
+        Self { sizes, twice_u: 0, tie_term: 0 }
     }
-    let pairs = u128::from(m) * u128::from(n);
-    let (small, large) = (m.min(n), m.max(n));
-    let lower = twice_u.min(2 * pairs - twice_u);
-    let tail = if small > SMALL || tie_term > 0 {
-        if small <= SMALL {
-            notes.add("ties: the p-value is by the normal distribution, which is rough for so few values");
-        }
-        normal_tail(m + n, pairs, lower, tie_term)
-    } else if pairs <= u128::from(COUNTED_UP_TO) {
-        counted_tail(small, large, (lower / 2) as u64)
-    } else {
-        uniform_tail(small, large, (lower / 2) as f64)
-    };
-    let effect_size = twice_u as f64 / (2.0 * pairs as f64);
-    Finding { statistic: twice_u as f64 / 2.0, effect_size: Some(effect_size), p_value: Some((2.0 * tail).min(1.0)) }
+}
+
+impl RankStatistic for MannWhitney {
+    fn add(&mut self, step: &Step) {
+        self.twice_u += u128::from(step.study_tied) * u128::from(2 * step.base_below + step.base_tied);
+        self.tie_term += cube_less_one(step.tied());
+    }
+
+    fn finish(&self, notes: &mut Notes) -> Result<Finding, String> {
+        let ((m, n), twice_u, tie_term) = (self.sizes, self.twice_u, self.tie_term);
+        let pairs = u128::from(m) * u128::from(n);
+        let (small, large) = (m.min(n), m.max(n));
+        let lower = twice_u.min(2 * pairs - twice_u);
+        let tail = if small > SMALL || tie_term > 0 {
+            if small <= SMALL {
+                notes.add("ties: the p-value is by the normal distribution, which is rough for so few values");
+            }
+            normal_tail(m + n, pairs, lower, tie_term)
+        } else if pairs <= u128::from(COUNTED_UP_TO) {
+            counted_tail(small, large, (lower / 2) as u64)
+        } else {
+            uniform_tail(small, large, (lower / 2) as f64)
+        };
+        let effect_size = Some(twice_u as f64 / (2.0 * pairs as f64));
+        Ok(Finding { statistic: twice_u as f64 / 2.0, effect_size, p_value: Some((2.0 * tail).min(1.0)) })
+    }
 }
 
 /// t³ - t.

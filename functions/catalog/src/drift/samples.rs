@@ -3,6 +3,7 @@
 
 use std::iter;
 
+use super::rank::RankStatistic;
 use super::{Notes, Outcome, Split};
 use crate::function::{Call, Error};
 use crate::sum::ExactSum;
@@ -31,7 +32,7 @@ impl Samples {
             let before = values.len();
             // Adding zero makes the negative zero positive: they are one value, and one run of bits.
             let mut ranked: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).map(|x| x + 0.0).collect();
-            notes.left_out((nulls, before - ranked.len()), sample, "rank");
+            notes.left_out((nulls as u64, (before - ranked.len()) as u64), sample, "rank");
             ranked.sort_unstable_by(f64::total_cmp);
             ranked
         };
@@ -60,24 +61,41 @@ impl Samples {
         self
     }
 
+    /// The outcome of a statistic that is told the distinct values in order.
+    pub(super) fn rank<S: RankStatistic>(self, of_sizes: impl FnOnce((u64, u64)) -> S) -> Outcome {
+        let mut statistic = of_sizes((self.base.len() as u64, self.study.len() as u64));
+        self.compare(statistic.least(), |base, study, notes| {
+            for step in steps(base, study) {
+                statistic.add(&step);
+            }
+            statistic.finish(notes)
+        })
+    }
+
     /// The outcome of a comparison that needs `least` values in each sample, or why it cannot be made.
     pub(super) fn compare(
         self,
-        least: usize,
+        least: u64,
         find: impl FnOnce(&[f64], &[f64], &mut Notes) -> Result<Finding, String>,
     ) -> Outcome {
         let Self { base, study, mut notes } = self;
-        let lack = [(base.len(), "base"), (study.len(), "study")].into_iter().find(|(size, _)| *size < least);
-        let finding = match lack {
+        let sizes = (base.len() as u64, study.len() as u64);
+        let finding = match lack(sizes, least) {
             None => find(&base, &study, &mut notes),
-            Some((size, sample)) => Err(too_few(size, least, sample)),
+            Some(reason) => Err(reason),
         };
-        Outcome::of(finding, (base.len() as u64, study.len() as u64), notes)
+        Outcome::of(finding, sizes, notes)
     }
 }
 
+/// Why samples of these sizes cannot be compared, if they cannot.
+pub(super) fn lack((base, study): (u64, u64), least: u64) -> Option<String> {
+    let (size, sample) = [(base, "base"), (study, "study")].into_iter().find(|(size, _)| *size < least)?;
+    Some(too_few(size, least, sample))
+}
+
 /// Why a sample of this size cannot be compared.
-pub(super) fn too_few(size: usize, least: usize, sample: &str) -> String {
+pub(super) fn too_few(size: u64, least: u64, sample: &str) -> String {
     match size {
         0 => format!("there is no value in the {sample} sample to test"),
         1 => format!("there is only 1 value in the {sample} sample to test, where {least} are needed"),
@@ -86,8 +104,7 @@ pub(super) fn too_few(size: usize, least: usize, sample: &str) -> String {
 }
 
 /// Says of a distance what infinite values do to it.
-pub(super) fn remark_infinities(base: &[f64], study: &[f64], notes: &mut Notes) {
-    let infinite = infinities(base, study);
+pub(super) fn remark_infinities(infinite: u64, notes: &mut Notes) {
     if infinite > 0 {
         notes.add(format!(
             "{infinite} infinite values: the distance is infinite unless both samples have the same share of each"
@@ -174,29 +191,35 @@ pub(super) fn steps<'a>(base: &'a [f64], study: &'a [f64]) -> impl Iterator<Item
     })
 }
 
-/// The integral over the real line of a weight that depends on the distribution functions of two sorted samples, given as
-/// the step before `x`. The sum is exact; it is infinite where the weight is not zero all the way to an infinite value.
-pub(super) fn integral(base: &[f64], study: &[f64], weight: impl Fn(&Step) -> f64) -> f64 {
-    let mut sum = ExactSum::new();
-    let mut before: Option<Step> = None;
-    for step in steps(base, study) {
-        if let Some(before) = before {
-            let weight = weight(&before);
-            let gap = step.at - before.at;
-            if weight == 0.0 {
-                // Nothing, however wide the gap is.
-            } else if gap.is_finite() {
-                sum.add(weight * gap);
-            } else {
-                // Only the width of the gap may be beyond the range of floats, not its weighted half.
-                let half = weight * (step.at / 2.0 - before.at / 2.0);
-                sum.add(half);
-                sum.add(half);
-            }
+/// The integral over the real line of a weight that depends on the distribution functions of two samples, given as the step
+/// before `x`. The sum is exact; it is infinite where the weight is not zero all the way to an infinite value.
+#[derive(Debug, Default)]
+pub(super) struct Integral {
+    sum: ExactSum,
+    before: Option<Step>,
+}
+
+impl Integral {
+    /// Adds the stretch from the step before to this one.
+    pub(super) fn add(&mut self, step: &Step, weight: impl Fn(&Step) -> f64) {
+        let Some(before) = self.before.replace(*step) else { return };
+        let weight = weight(&before);
+        let gap = step.at - before.at;
+        if weight == 0.0 {
+            // Nothing, however wide the gap is.
+        } else if gap.is_finite() {
+            self.sum.add(weight * gap);
+        } else {
+            // Only the width of the gap may be beyond the range of floats, not its weighted half.
+            let half = weight * (step.at / 2.0 - before.at / 2.0);
+            self.sum.add(half);
+            self.sum.add(half);
         }
-        before = Some(step);
     }
-    sum.sum()
+
+    pub(super) fn value(&self) -> f64 {
+        self.sum.sum()
+    }
 }
 
 /// Steele, Lea and Flood's generator, for draws that every surface makes alike.

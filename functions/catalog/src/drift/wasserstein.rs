@@ -1,6 +1,7 @@
 //! The Wasserstein-1 (earth mover's) distance.
 
-use super::samples::{Finding, Samples, integral, remark_infinities};
+use super::rank::RankStatistic;
+use super::samples::{Finding, Integral, Samples, Step, remark_infinities};
 use super::{IS_BASE, Notes, OUTCOME, Outcome, VALUE};
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
 use crate::sum::ExactMoments;
@@ -107,36 +108,58 @@ impl Function for WassersteinDistanceValue {
 
 fn distance(call: &Call<'_>) -> Result<Outcome, Error> {
     let normed = call.option(2) == Some(Value::Boolean(true));
-    Ok(Samples::new(call)?.compare(1, |base, study, notes| find(base, study, normed, notes)))
+    Ok(Samples::new(call)?.rank(|sizes| Wasserstein::new(sizes, normed)))
 }
 
-fn find(base: &[f64], study: &[f64], normed: bool, notes: &mut Notes) -> Result<Finding, String> {
-    let sizes = (base.len() as u64, study.len() as u64);
-    let distance = integral(base, study, |step| step.distance(sizes));
-    remark_infinities(base, study, notes);
-    match unit(base) {
-        Ok(unit) => {
-            let in_units = distance / unit;
-            let statistic = if normed { in_units } else { distance };
-            Ok(Finding { statistic, effect_size: Some(in_units), p_value: None })
-        }
-        Err(reason) if normed => Err(reason),
-        Err(reason) => {
-            notes.add(reason);
-            Ok(Finding { statistic: distance, effect_size: None, p_value: None })
+/// The area between the distribution functions so far, and the moments of the base to measure it by.
+#[derive(Debug)]
+pub(super) struct Wasserstein {
+    sizes: (u64, u64),
+    normed: bool,
+    area: Integral,
+    base: ExactMoments,
+    infinite: u64,
+}
+
+impl Wasserstein {
+    pub(super) fn new(sizes: (u64, u64), normed: bool) -> Self {
+        Self { sizes, normed, area: Integral::default(), base: ExactMoments::new(), infinite: 0 }
+    }
+
+    /// The standard deviation of the base, if it is one to measure by.
+    fn unit(&self) -> Result<f64, String> {
+        match self.base.stddev_pop() {
+            Some(deviation) if deviation > 0.0 && deviation.is_finite() => Ok(deviation),
+            Some(0.0) => Err("the base is constant: it has no standard deviation to divide by".to_owned()),
+            _ => Err("the standard deviation of the base is not finite, so nothing can be divided by it".to_owned()),
         }
     }
 }
 
-/// The standard deviation of the base, if it is one to measure by.
-fn unit(base: &[f64]) -> Result<f64, String> {
-    let mut moments = ExactMoments::new();
-    for value in base {
-        moments.add(*value);
+impl RankStatistic for Wasserstein {
+    fn add(&mut self, step: &Step) {
+        let sizes = self.sizes;
+        self.area.add(step, |step| step.distance(sizes));
+        self.base.add_times(step.at, step.base_tied);
+        if step.at.is_infinite() {
+            self.infinite += step.tied();
+        }
     }
-    match moments.stddev_pop() {
-        Some(deviation) if deviation > 0.0 && deviation.is_finite() => Ok(deviation),
-        Some(0.0) => Err("the base is constant: it has no standard deviation to divide by".to_owned()),
-        _ => Err("the standard deviation of the base is not finite, so nothing can be divided by it".to_owned()),
+
+    fn finish(&self, notes: &mut Notes) -> Result<Finding, String> {
+        let distance = self.area.value();
+        remark_infinities(self.infinite, notes);
+        match self.unit() {
+            Ok(unit) => {
+                let in_units = distance / unit;
+                let statistic = if self.normed { in_units } else { distance };
+                Ok(Finding { statistic, effect_size: Some(in_units), p_value: None })
+            }
+            Err(reason) if self.normed => Err(reason),
+            Err(reason) => {
+                notes.add(reason);
+                Ok(Finding { statistic: distance, effect_size: None, p_value: None })
+            }
+        }
     }
 }

@@ -152,7 +152,7 @@ impl State for Moments {
         let mut notes = Notes::default();
         notes.unassigned(self.unassigned as usize);
         for (sample, name) in [(&self.base, "base"), (&self.study, "study")] {
-            notes.left_out((sample.nulls as usize, sample.nans as usize), name, "mean");
+            notes.left_out((sample.nulls, sample.nans), name, "mean");
         }
         let sizes = (self.base.size(), self.study.size());
         Ok(Outcome::of(test(&self.base, &self.study), sizes, notes).into_column())
@@ -166,7 +166,7 @@ impl State for Moments {
 fn test(base: &Sample, study: &Sample) -> Result<Finding, String> {
     for (sample, name) in [(base, "base"), (study, "study")] {
         if sample.size() < 2 {
-            return Err(too_few(sample.size() as usize, 2, name));
+            return Err(too_few(sample.size(), 2, name));
         }
     }
     let infinite = base.infinities + study.infinities;

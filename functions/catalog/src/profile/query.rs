@@ -113,6 +113,12 @@ impl Profile {
         }
     }
 
+    /// Every number but NaN with its count, in order; `None` for texts, and where they are not all held.
+    pub(crate) fn exact_values(&self) -> Option<Vec<(f64, u64)>> {
+        let numbers = self.exact_numbers()?;
+        Some(numbers.into_iter().map(|(key, count)| (key::value(key), count)).collect())
+    }
+
     /// The least and the greatest finite number.
     #[must_use]
     pub fn range(&self) -> Option<(f64, f64)> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, Options, categorical};
+use super::{EXACT_ONLY, Finding, Options, categorical, rank};
 use crate::drift::cells::{Cell, Table};
-use crate::drift::{Notes, Outcome};
+use crate::drift::{Notes, Outcome, RankTest};
 use crate::profile::{Metric, Profile, table, verdict};
 
 /// Numbers with at most so many different values in both samples are categories.
@@ -14,25 +14,54 @@ const FEW_VALUES: usize = 20;
 ///
 /// `auto` is, for numbers, the Kolmogorov–Smirnov test, and a test of the share of missing values (NULL and NaN) where
 /// there are any; for texts, and for numbers with at most 20 different values, the chi-square test of homogeneity with
-/// NULL and NaN as categories. A column that cannot be tested is a finding with its reason.
+/// NULL and NaN as categories. A column that cannot be tested is a finding with its reason. `of_rows` is what the tests that
+/// [`needs_rows`](super::needs_rows) names gave of the rows; without it they are of the profiles, as far as these go.
 #[must_use]
-pub fn compare(feature: &str, base: &Profile, study: &Profile, options: &Options) -> Vec<Finding> {
+pub fn compare(
+    feature: &str,
+    base: &Profile,
+    study: &Profile,
+    options: &Options,
+    of_rows: &[(RankTest, Outcome)],
+) -> Vec<Finding> {
     if let Some(reason) = untestable(base, study) {
         let finding = Finding::untestable(feature, &reason);
         return vec![Finding { n_base: base.rows(), n_study: study.rows(), ..finding }];
     }
-    let auto = ["auto".to_owned()];
-    let metrics = if options.metrics.is_empty() { &auto[..] } else { &options.metrics[..] };
-    let mut tests: Vec<(&str, Outcome)> = Vec::new();
-    for metric in metrics {
-        match metric.as_str() {
-            "auto" => tests.extend(fitting(base, study, options)),
-            "missing" => tests.push(("missing", missing(base, study))),
-            "chi_square" => tests.push(("chi_square", categorical::test(table(base, study)))),
-            name => tests.push(of_profiles(name, base, study, options)),
+    let tests = asked(base, study, options).into_iter().map(|asked| match asked {
+        Asked::Missing => finding(feature, "missing", missing(base, study)),
+        Asked::FewValues(table) => finding(feature, "chi_square", categorical::test(table)),
+        Asked::ChiSquare => finding(feature, "chi_square", categorical::test(table(base, study))),
+        Asked::Metric(name) => {
+            let exact = rank::outcome(name, base, study, options, of_rows);
+            finding(feature, name, exact.unwrap_or_else(|| of_profiles(name, base, study, options)))
         }
+    });
+    tests.collect()
+}
+
+/// One test of a column.
+pub(super) enum Asked<'a> {
+    Missing,
+    /// Numbers of few values, one cell a value.
+    FewValues(Table),
+    ChiSquare,
+    /// By the name of a metric of two profiles, or of ranks.
+    Metric(&'a str),
+}
+
+/// The tests that the options ask of a column that can be tested.
+pub(super) fn asked<'a>(base: &Profile, study: &Profile, options: &'a Options) -> Vec<Asked<'a>> {
+    if options.metrics.is_empty() {
+        return fitting(base, study);
     }
-    tests.into_iter().map(|(metric, outcome)| finding(feature, metric, outcome)).collect()
+    let tests = options.metrics.iter().flat_map(|metric| match metric.as_str() {
+        "auto" => fitting(base, study),
+        "missing" => vec![Asked::Missing],
+        "chi_square" => vec![Asked::ChiSquare],
+        name => vec![Asked::Metric(name)],
+    });
+    tests.collect()
 }
 
 fn finding(feature: &str, metric: &str, outcome: Outcome) -> Finding {
@@ -50,7 +79,7 @@ fn finding(feature: &str, metric: &str, outcome: Outcome) -> Finding {
 }
 
 /// Why no metric of the column can be computed, if none can.
-fn untestable(base: &Profile, study: &Profile) -> Option<String> {
+pub(super) fn untestable(base: &Profile, study: &Profile) -> Option<String> {
     match (base.rows(), study.rows()) {
         (0, 0) => Some("there is no row in either sample".to_owned()),
         (0, _) => Some("there is no row in the base sample to compare".to_owned()),
@@ -66,20 +95,20 @@ fn untestable(base: &Profile, study: &Profile) -> Option<String> {
     }
 }
 
-fn fitting(base: &Profile, study: &Profile, options: &Options) -> Vec<(&'static str, Outcome)> {
+fn fitting<'a>(base: &Profile, study: &Profile) -> Vec<Asked<'a>> {
     let given = |profile: &Profile| profile.rows() - profile.nulls() - profile.nans();
     if base.is_of_texts() || study.is_of_texts() {
-        return vec![("chi_square", categorical::test(table(base, study)))];
+        return vec![Asked::ChiSquare];
     }
     if let Some(table) = few_values(base, study) {
-        return vec![("chi_square", categorical::test(table))];
+        return vec![Asked::FewValues(table)];
     }
     let mut tests = Vec::new();
     if given(base) > 0 && given(study) > 0 {
-        tests.push(of_profiles("ks", base, study, options));
+        tests.push(Asked::Metric("ks"));
     }
     if given(base) < base.rows() || given(study) < study.rows() {
-        tests.push(("missing", missing(base, study)));
+        tests.push(Asked::Missing);
     }
     tests
 }
@@ -114,9 +143,14 @@ fn missing(base: &Profile, study: &Profile) -> Outcome {
 }
 
 /// A metric of two profiles; where they bound the p-value, the upper bound, so that no alarm is due to a sketch.
-fn of_profiles<'a>(name: &'a str, base: &Profile, study: &Profile, options: &Options) -> (&'a str, Outcome) {
+pub(super) fn of_profiles(name: &str, base: &Profile, study: &Profile, options: &Options) -> Outcome {
     let Ok(metric) = Metric::of(name) else {
-        return (name, Outcome { note: Some(format!("there is no metric {name}")), ..Outcome::default() });
+        let reason = if EXACT_ONLY.contains(&name) {
+            format!("{name} reads the values in order, which profiles do not hold; ask for exact tests")
+        } else {
+            format!("there is no metric {name}")
+        };
+        return Outcome { note: Some(reason), n_base: base.rows(), n_study: study.rows(), ..Outcome::default() };
     };
     let mut verdict = verdict::compare(metric, base, study, options.alpha);
     let found = verdict.finding;
@@ -125,16 +159,16 @@ fn of_profiles<'a>(name: &'a str, base: &Profile, study: &Profile, options: &Opt
         && high > options.alpha
     {
         verdict.notes.add(format!(
-            "undecidable from profiles: the p-value lies between {low:.2e} and {high:.2e}; {name}_test on the rows decides"
+            "undecidable from profiles: the p-value lies between {low:.2e} and {high:.2e}; exact => true, or {name}_test on \
+             the rows, decides"
         ));
     }
-    let outcome = Outcome {
+    Outcome {
         statistic: found.map(|found| found.statistic),
         effect_size: found.and_then(|found| found.effect_size),
         p_value: found.and_then(|found| found.p).map(|(_, high)| high),
         n_base: verdict.n.0,
         n_study: verdict.n.1,
         note: verdict.notes.text(),
-    };
-    (name, outcome)
+    }
 }

@@ -33,7 +33,7 @@ impl Draws {
 }
 
 fn one(base: &Profile, study: &Profile) -> Finding {
-    let mut findings = compare("x", base, study, &Options::default());
+    let mut findings = compare("x", base, study, &Options::default(), &[]);
     decide(&mut findings.iter_mut().collect::<Vec<_>>(), &Options::default());
     findings.swap_remove(0)
 }
@@ -69,7 +69,7 @@ fn the_test_fits_the_column() {
     let mut with_null = numbers(&many);
     with_null.update(&[0.0], Some(&[false])).unwrap();
     let metrics: Vec<Option<String>> =
-        compare("x", &with_null, &numbers(&many), &Options::default()).into_iter().map(|f| f.metric).collect();
+        compare("x", &with_null, &numbers(&many), &Options::default(), &[]).into_iter().map(|f| f.metric).collect();
     assert_eq!(metrics, [Some("ks".to_owned()), Some("missing".to_owned())]);
 }
 
@@ -80,12 +80,12 @@ fn what_goes_missing_is_drift() {
     let valid: Vec<bool> = (0..1_000).map(|row| row % 5 != 0).collect();
     let mut study = Profile::new();
     study.update(&values, Some(&valid)).unwrap();
-    let mut findings = compare("x", &numbers(&values), &study, &Options::default());
+    let mut findings = compare("x", &numbers(&values), &study, &Options::default(), &[]);
     decide(&mut findings.iter_mut().collect::<Vec<_>>(), &Options::default());
     let missing = findings.iter().find(|f| f.metric.as_deref() == Some("missing")).unwrap();
     assert_eq!((missing.effect_size, missing.is_drift), (Some(0.2), Some(true)));
     let nans: Vec<f64> = values.iter().zip(&valid).map(|(x, valid)| if *valid { *x } else { f64::NAN }).collect();
-    let same = compare("x", &numbers(&values), &numbers(&nans), &Options::default());
+    let same = compare("x", &numbers(&values), &numbers(&nans), &Options::default(), &[]);
     assert_eq!(same.last().unwrap().p_value, missing.p_value);
 }
 
@@ -123,7 +123,7 @@ fn drift_with_a_small_effect_is_not_reported_where_asked() {
     let base: Vec<f64> = (0..20_000).map(|_| draws.next()).collect();
     let study: Vec<f64> = base.iter().map(|x| x + 0.05).collect();
     let options = Options { min_effect: 0.2, ..Options::default() };
-    let mut findings = compare("x", &numbers(&base), &numbers(&study), &options);
+    let mut findings = compare("x", &numbers(&base), &numbers(&study), &options, &[]);
     decide(&mut findings.iter_mut().collect::<Vec<_>>(), &options);
     assert!(findings[0].p_adjusted.unwrap() < 1e-6);
     assert_eq!(findings[0].is_drift, Some(false));
@@ -179,14 +179,14 @@ proptest! {
             profile.update(&values, Some(&valid)).unwrap();
             profile
         };
-        let whole = compare("x", &profile(&rows, true), &profile(&rows, false), &Options::default());
+        let whole = compare("x", &profile(&rows, true), &profile(&rows, false), &Options::default(), &[]);
         let (a, b) = rows.split_at(cut.min(rows.len()));
         let merged = |is_base| {
             let mut merged = profile(b, is_base);
             merged.merge(&profile(a, is_base)).unwrap();
             merged
         };
-        prop_assert_eq!(&whole, &compare("x", &merged(true), &merged(false), &Options::default()));
+        prop_assert_eq!(&whole, &compare("x", &merged(true), &merged(false), &Options::default(), &[]));
         for finding in &whole {
             prop_assert!(finding.p_value.is_none_or(|p| (0.0..=1.0).contains(&p)));
         }

@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// What is computed of each column [default: the test that fits it]
     #[arg(long, value_name = "METRIC", value_delimiter = ',')]
     metrics: Vec<String>,
+    /// Make the tests of ranks exact, by a second pass that sorts the values of each column
+    #[arg(long)]
+    exact: bool,
     /// The rate of false alarms that is accepted
     #[arg(long, default_value_t = 0.05)]
     alpha: f64,
@@ -128,6 +131,9 @@ async fn findings(context: &SkewlessContext, args: &Args) -> Result<Vec<Finding>
         if !given.is_empty() {
             let _ = write!(call, ", {name} => {}", list(given));
         }
+    }
+    if args.exact {
+        call += ", exact => true";
     }
     let batch = rows(context, &(call + ")")).await?;
     let text = |name: &str, row: usize| -> Result<Option<String>> {
