@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 
+mod choice;
 mod column;
 mod state;
 mod value;

@@ -37,6 +37,8 @@ def plain(value):
     """Numbers, texts, lists and dictionaries as JSON, with NaN and infinities as strings."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, np.str_):
+        return str(value)
     if isinstance(value, (list, tuple, np.ndarray)):
         return [plain(item) for item in value]
     if isinstance(value, (bool, np.bool_)):
@@ -342,6 +344,64 @@ def without_labels():
             case("cbpe", (p, prediction), [reach], returns)
 
 
+def of_classes(measure, label, prediction, score, weight=None):
+    """A measure of labelled rows; NaN where it has nothing to be of."""
+    if measure == "roc_auc":
+        return skm.roc_auc_score(label, score, sample_weight=weight) if len(set(label)) == 2 else math.nan
+    if measure == "accuracy":
+        return skm.accuracy_score(label, prediction, sample_weight=weight) if len(label) else math.nan
+    scorer = {"precision": skm.precision_score, "recall": skm.recall_score, "f1": skm.f1_score}[measure]
+    return scorer(label, prediction, sample_weight=weight, zero_division=math.nan) if len(label) else math.nan
+
+
+def by_chunk():
+    """The chunk is left out of what calibrates it and of what its band is made of; expectations are weights of both labels."""
+    months, size = 6, 60
+    chunk = np.repeat([f"2024-{month:02}" for month in range(1, months + 1)], size)
+    score = np.round(rng.normal(0, 1.5, len(chunk)), 2)
+    prediction = score > 0.7
+    label = rng.random(len(chunk)) < 1 / (1 + np.exp(0.5 - score))
+    known = (chunk < "2024-05") | (chunk == "2024-05") & (np.arange(len(chunk)) % 2 == 0)
+    prediction[chunk == "2024-02"] = False
+    share = 1 / (1 + np.exp(-score))
+    for measure, calibration, confidence in [
+        ("roc_auc", "isotonic", 0.95), ("accuracy", "isotonic", 0.99), ("precision", "isotonic", 0.8), ("recall", "isotonic", 0.95),
+        ("f1", "isotonic", 0.5), ("f1", "platt", 0.95), ("roc_auc", "platt", 0.95), ("accuracy", "none", 0.95),
+    ]:  # fmt: skip
+        x = share if calibration == "none" else score
+        estimated, realized, counts = [], [], []
+        for name in np.unique(chunk):
+            mine, others = chunk == name, known & (chunk != name)
+            if calibration == "isotonic":
+                model = sklearn.isotonic.IsotonicRegression(out_of_bounds="clip").fit(x[others], label[others])
+                p = model.predict(x[mine])
+            elif calibration == "platt":
+                a, b = platt(label[others], x[others])
+                p = 1 / (1 + np.exp(a * x[mine] + b))
+            else:
+                p = x[mine]
+            both, twice = np.repeat([True, False], len(p)), lambda values: np.concatenate([values, values])
+            estimated.append(of_classes(measure, both, twice(prediction[mine]), twice(p), np.concatenate([p, 1 - p])))
+            mine &= known
+            realized.append(of_classes(measure, label[mine], prediction[mine], x[mine]))
+            counts.append(int(mine.sum()))
+        low, high = [], []
+        for i in range(months):
+            others = np.array([value for j, value in enumerate(realized) if j != i and not math.isnan(value)])
+            half = stats.t.ppf(0.5 + confidence / 2, len(others) - 1) * np.std(others, ddof=1) * math.sqrt(1 + 1 / len(others))
+            low.append(max(0.0, np.mean(others) - half))
+            high.append(min(1.0, np.mean(others) + half))
+        notes = ["1 chunk is labelled in part: realized is of the labelled rows"]
+        if any(map(math.isnan, estimated)):
+            notes.append(f"{measure} of 1 chunk has nothing to be of, or no labelled row elsewhere to calibrate by")
+        returns = {
+            "chunk": list(np.unique(chunk)), "n": [float(size)] * months, "n_labelled": [float(n) for n in counts], "estimated": estimated,
+            "realized": realized, "low": low, "high": high, "note": "; ".join(notes),
+        }  # fmt: skip
+        labels = [bool(value) if is_known else None for value, is_known in zip(label, known)]
+        case("cbpe_by_chunk", (labels, x, prediction, chunk), [measure, calibration, confidence], returns)
+
+
 def disparity(function, columns, rates, compare, worst, pair, options, value):
     """`rates` are (name, rows, successes); the interval is the worst of each bound over the pairs, Bonferroni-corrected."""
     sensitive, min_support = columns[-1], options[0]
@@ -545,6 +605,7 @@ ranking()
 without_labels()
 fairness()
 detectors()
+by_chunk()
 lines = ["{", f'"made_with": {json.dumps(VERSIONS)},', '"cases": [']
 lines.append(",\n".join(json.dumps(case, ensure_ascii=False) for case in cases))
 lines.append('],\n"streams": [')

@@ -13,7 +13,6 @@ use tally::Tally;
 
 use super::Outcome;
 use crate::function::{Arg, BadState, Call, Column, Error, Function, State, Type, Value, Values};
-use crate::suggest::did_you_mean;
 
 pub(super) const VALUE: Arg = Arg::new("value", Type::Float64OrText, "the value: a number, or a category");
 pub(super) const BINS: Arg = Arg::option("bins", Type::Int64, "10", "how many bins numbers are put in, 2 to 1000");
@@ -51,7 +50,7 @@ impl Placing {
             Some(Value::Int64(bins)) if (2..=1_000).contains(&bins) => bins,
             Some(bins) => return Err(call.refuse(format!("`bins` is {bins}, but it has to be from 2 to 1000"))),
         };
-        let placing = match choice(call, at + 1, "binning", ["quantile", "equal_width"])? {
+        let placing = match call.choice(at + 1, "binning", ["quantile", "equal_width"])? {
             "equal_width" => Self::EqualWidth(bins),
             _ => Self::Quantiles(bins),
         };
@@ -138,25 +137,6 @@ pub(super) use measure;
 
 /// The arguments of a measure without options of its own.
 pub(super) const ARGS: &[Arg] = &[VALUE, super::IS_BASE, BINS, BINNING, EDGES];
-
-/// A text option that is one of two names, the first its default.
-pub(super) fn choice(
-    call: &Call<'_>,
-    index: usize,
-    option: &str,
-    names: [&'static str; 2],
-) -> Result<&'static str, Error> {
-    let [default, other] = names;
-    let given = match call.option(index) {
-        None => return Ok(default),
-        Some(Value::Text(given)) => given,
-        Some(given) => given.to_string(),
-    };
-    names.into_iter().find(|name| given.eq_ignore_ascii_case(name)).ok_or_else(|| {
-        let hint = did_you_mean(&given, names);
-        call.refuse(format!("`{option}` is '{given}', but it has to be '{default}' or '{other}'{hint}"))
-    })
-}
 
 /// The state of a function of arguments `(value, is_base, …)` that is a measure of cells. The measure is asked only where
 /// both samples have rows. A function that returns a float returns the statistic.

@@ -49,7 +49,11 @@ impl Function for Psi {
             p_value: Some(1.0),
             n_base: 3,
             n_study: 3,
-            note: None,
+            note: Some(
+                "at these sizes chance alone gives a PSI of 1.333 on average, so the thresholds 0.1 and 0.25 say nothing: go \
+                 by the p-value"
+                    .to_owned(),
+            ),
         };
         vec![Example::two_samples(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0], outcome.into_value())]
     }
@@ -120,10 +124,31 @@ pub(crate) fn psi(mut table: Table, smoothing: Smoothing) -> Outcome {
         .map(|(p, q)| if p == 0.0 || q == 0.0 { f64::INFINITY } else { (q - p) * libm::log(q / p) })
         .sum();
     let p_value = if table.cells.len() > 1 {
-        Some(table.p_value(psi / (1.0 / table.sum.base as f64 + 1.0 / table.sum.study as f64)))
+        note_thresholds(&mut table);
+        Some(table.p_value(psi / unit(&table)))
     } else {
         table.notes.add(ONE_CELL);
         None
     };
     table.outcome(psi, psi, p_value)
+}
+
+/// What chi-square is multiplied with to be PSI without drift: PSI's mean for each degree of freedom.
+fn unit(table: &Table) -> f64 {
+    1.0 / table.sum.base as f64 + 1.0 / table.sum.study as f64
+}
+
+/// Says which of the usual thresholds chance alone exceeds in more than one of twenty samples of these sizes.
+fn note_thresholds(table: &mut Table) {
+    let unit = unit(table);
+    let is_within_chance = |threshold: f64| table.p_value(threshold / unit) > 0.05;
+    let thresholds = match (is_within_chance(0.1), is_within_chance(0.25)) {
+        (_, true) => "the thresholds 0.1 and 0.25 say",
+        (true, false) => "the threshold 0.1 says",
+        (false, false) => return,
+    };
+    let mean = (table.cells.len() as f64 - 1.0) * unit;
+    table.notes.add(format!(
+        "at these sizes chance alone gives a PSI of {mean:.3} on average, so {thresholds} nothing: go by the p-value"
+    ));
 }

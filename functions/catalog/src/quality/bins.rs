@@ -3,29 +3,31 @@
 use std::f64::consts::FRAC_2_PI;
 
 use super::common::{
-    LABEL, LeftOut, Level, NO_PROBABILITY, NO_ROWS, PROBABILITY, count, each_labelled, float, record, text, wilson,
+    CONFIDENCE, LABEL, LeftOut, Level, NO_PROBABILITY, NO_ROWS, PROBABILITY, count, each_labelled, float, record, text,
+    wilson,
 };
 use crate::bytes::{Reader, Writer};
 use crate::drift::Notes;
 use crate::drift::cells::quantile_edges;
 use crate::function::{Arg, BadState, Call, Column, Error, State, Type, Value};
-use crate::suggest::did_you_mean;
 use crate::sum::ExactSum;
 
-pub(super) const BINS: Arg = Arg::option("bins", Type::Int64, "10", "how many bins, 1 to 1000");
-pub(super) const STRATEGY: Arg = Arg::option(
+const BINS: Arg = Arg::option("bins", Type::Int64, "10", "how many bins, 1 to 1000");
+const STRATEGY: Arg = Arg::option(
     "strategy",
     Type::Text,
     "'uniform'",
     "'uniform': bins of equal width, or 'quantile': of equally many rows",
 );
 
-/// The arguments of a function without options of its own.
-pub(super) const ARGS: &[Arg] = &[LABEL, PROBABILITY, BINS, STRATEGY];
+/// The arguments of every function of bins.
+pub(super) const ARGS: &[Arg] = &[LABEL, PROBABILITY, BINS, STRATEGY, CONFIDENCE];
 
 /// The struct that `expected_calibration_error` returns.
 pub(super) const ERROR: Type = Type::Record(&[
     ("value", Type::Float64),
+    ("low", Type::Float64),
+    ("high", Type::Float64),
     ("by_chance", Type::Float64),
     ("maximum", Type::Float64),
     ("n", Type::Int64),
@@ -48,7 +50,7 @@ pub(super) const TABLE: Type = Type::Record(&[
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Summary {
     Error,
-    Table(Level),
+    Table,
 }
 
 /// One bin.
@@ -72,6 +74,19 @@ impl Bin {
     fn observed(&self) -> f64 {
         self.positives as f64 / self.n() as f64
     }
+
+    fn gap(&self) -> f64 {
+        (self.mean() - self.observed()).abs()
+    }
+
+    /// The variance of the number of positives. Where the probabilities are right it is the sum of their own variances;
+    /// otherwise at most that of as many rows with one probability, taken with half a row of each label more (Jeffreys),
+    /// since a bin of few rows may have but one of them.
+    fn variance(&self) -> f64 {
+        let n = self.n() as f64;
+        let share = (self.positives as f64 + 0.5) / (n + 1.0);
+        self.variances.sum().max(n * share * (1.0 - share))
+    }
 }
 
 /// Bins closed above, and the edges around them.
@@ -80,39 +95,32 @@ pub(super) struct Binned {
     edges: Vec<f64>,
     bins: Vec<Bin>,
     summary: Summary,
+    level: Level,
     left_out: LeftOut,
 }
 
-/// How many bins, and whether they are quantiles.
-fn options(call: &Call<'_>) -> Result<(i64, bool), Error> {
+/// How many bins, whether they are quantiles, and how sure intervals are.
+fn options(call: &Call<'_>) -> Result<(i64, bool, Level), Error> {
     let bins = match call.option(2) {
         None => 10,
         Some(Value::Int64(bins)) if (1..=1_000).contains(&bins) => bins,
         Some(bins) => return Err(call.refuse(format!("`bins` is {bins}, but it has to be from 1 to 1000"))),
     };
-    let by_quantile = match call.option(3) {
-        None => false,
-        Some(Value::Text(name)) if name.eq_ignore_ascii_case("uniform") => false,
-        Some(Value::Text(name)) if name.eq_ignore_ascii_case("quantile") => true,
-        Some(other) => {
-            let hint = did_you_mean(other.to_string().trim_matches('\''), ["uniform", "quantile"]);
-            return Err(call.refuse(format!("`strategy` is {other}, but it has to be 'uniform' or 'quantile'{hint}")));
-        }
-    };
-    Ok((bins, by_quantile))
+    let by_quantile = call.choice(3, "strategy", ["uniform", "quantile"])? == "quantile";
+    Ok((bins, by_quantile, Level::option(call, 4)?))
 }
 
 impl Binned {
-    fn new(edges: Vec<f64>, summary: Summary) -> Self {
+    fn new(edges: Vec<f64>, summary: Summary, level: Level) -> Self {
         let bins = vec![Bin::default(); edges.len().saturating_sub(1)];
-        Self { edges, bins, summary, left_out: LeftOut::default() }
+        Self { edges, bins, summary, level, left_out: LeftOut::default() }
     }
 
     /// Empty bins of equal width; `None` where the bins depend on the rows.
     pub(super) fn state(call: &Call<'_>, summary: Summary) -> Result<Option<Box<dyn State>>, Error> {
-        let (bins, by_quantile) = options(call)?;
+        let (bins, by_quantile, level) = options(call)?;
         let edges = || (0..=bins).map(|i| i as f64 / bins as f64).collect();
-        Ok((!by_quantile).then(|| Box::new(Self::new(edges(), summary)) as Box<dyn State>))
+        Ok((!by_quantile).then(|| Box::new(Self::new(edges(), summary, level)) as Box<dyn State>))
     }
 
     /// The result of all rows.
@@ -121,19 +129,19 @@ impl Binned {
             state.update(call)?;
             return state.finish();
         }
+        let (bins, _, level) = options(call)?;
         let mut sorted = Vec::new();
         each_labelled(call, &mut LeftOut::default(), |_, p| {
             sorted.extend((0.0..=1.0).contains(&p).then_some(p));
             true
         })?;
         sorted.sort_unstable_by(f64::total_cmp);
-        let mut edges =
-            quantile_edges(sorted.len() as u64, |place| sorted.get(place as usize).copied(), options(call)?.0);
+        let mut edges = quantile_edges(sorted.len() as u64, |place| sorted.get(place as usize).copied(), bins);
         if let (Some(first), Some(last)) = (sorted.first(), sorted.last()) {
             edges.insert(0, *first);
             edges.push(*last);
         }
-        let mut binned = Self::new(edges, summary);
+        let mut binned = Self::new(edges, summary, level);
         binned.update(call)?;
         binned.finish()
     }
@@ -148,24 +156,52 @@ impl Binned {
         let n: u64 = self.bins.iter().map(Bin::n).sum();
         if n == 0 {
             notes.add(NO_ROWS);
-            return record(ERROR, &[Value::Null, Value::Null, Value::Null, count(0), text(notes.text())]);
-        }
-        let (mut error, mut by_chance, mut maximum) = (0.0, 0.0, 0.0_f64);
-        for (_, _, bin) in self.filled() {
-            let gap = (bin.mean() - bin.observed()).abs();
-            error += bin.n() as f64 * gap;
-            // The mean distance of a normal variable from its mean is its standard deviation times √(2/π).
-            by_chance += (FRAC_2_PI * bin.variances.sum()).sqrt();
-            maximum = maximum.max(gap);
+            let [value, low, high, by_chance, maximum] = [const { Value::Null }; 5];
+            return record(ERROR, &[value, low, high, by_chance, maximum, count(0), text(notes.text())]);
         }
         let size = n as f64;
-        let fields = [float(Some(error / size)), float(Some(by_chance / size)), float(Some(maximum))];
-        let [error, by_chance, maximum] = fields;
-        record(ERROR, &[error, by_chance, maximum, count(n), text(notes.text())])
+        let (mut error, mut by_chance, mut maximum) = (0.0, 0.0, 0.0_f64);
+        for (_, _, bin) in self.filled() {
+            error += bin.n() as f64 * bin.gap();
+            // The mean distance of a normal variable from its mean is its standard deviation times √(2/π).
+            by_chance += (FRAC_2_PI * bin.variances.sum()).sqrt();
+            maximum = maximum.max(bin.gap());
+        }
+        let value = error / size;
+        let (low, high) = self.interval(value, size);
+        let [value, low, high, by_chance, maximum] =
+            [value, low, high, by_chance / size, maximum].map(|x| float(Some(x)));
+        record(ERROR, &[value, low, high, by_chance, maximum, count(n), text(notes.text())])
     }
 
-    fn table(&self, level: Level, mut notes: Notes) -> Column<'static> {
-        let z = level.z();
+    /// The interval of the error. Each bin's gap is `|d + e|` where it would be `|d|` without the chance error e, and
+    /// `-e·sgn(d) ≤ |d| - |d + e|` as well as `|d + e| - |d| ≤ |e|`. So the error is too small by at most a normal variable, and
+    /// too large by at most a sum of half-normal ones, whatever the gaps are.
+    fn interval(&self, value: f64, size: f64) -> (f64, f64) {
+        // Standard deviation and skewness of a half-normal variable, and its mean, by that of the normal one.
+        let (mean, spread) = (FRAC_2_PI.sqrt(), (1.0 - FRAC_2_PI).sqrt());
+        let skewness = mean * (2.0 * FRAC_2_PI - 1.0) / (spread * spread * spread);
+        let (mut sum, mut squares, mut cubes, mut gaps) = (0.0, 0.0, 0.0, 0.0);
+        for (_, _, bin) in self.filled() {
+            let deviation = bin.variance().sqrt() / size;
+            sum += deviation;
+            squares += deviation * deviation;
+            cubes += deviation * deviation * deviation;
+            gaps += bin.n() as f64 / size * bin.gap() * bin.gap();
+        }
+        // How many rows a bin has is chance too.
+        let of_sizes = (gaps - value * value).max(0.0) / size;
+        let z = self.level.z();
+        let high = value + z * (squares + of_sizes).sqrt();
+        // The quantile of the sum by its first three moments (Cornish and Fisher).
+        let variance = spread * spread * squares + of_sizes;
+        let lopsided = skewness * spread * spread * spread * cubes / (variance * variance.sqrt());
+        let reach = mean * sum + variance.sqrt() * (z + lopsided * (z * z - 1.0) / 6.0);
+        ((value - reach).max(0.0), high.min(1.0))
+    }
+
+    fn table(&self, mut notes: Notes) -> Column<'static> {
+        let z = self.level.z();
         let list = |f: &dyn Fn(f64, f64, &Bin) -> f64| {
             Value::Float64List(self.filled().map(|(low, high, bin)| f(low, high, bin)).collect())
         };
@@ -228,7 +264,7 @@ impl State for Binned {
         self.left_out.note(&mut notes, NO_PROBABILITY);
         Ok(match self.summary {
             Summary::Error => self.error(notes),
-            Summary::Table(level) => self.table(level, notes),
+            Summary::Table => self.table(notes),
         })
     }
 

@@ -1,7 +1,7 @@
 //! What the measures of quality share: their result, intervals, and rows that take no part.
 
 use crate::bytes::{Reader, Writer};
-use crate::distribution::normal_quantile;
+use crate::distribution::{normal_quantile, student_quantile};
 use crate::drift::Notes;
 use crate::function::{Arg, BadState, Call, Column, Error, Type, Value, Values};
 
@@ -100,6 +100,11 @@ impl Level {
     /// The same for one of several intervals that are to hold all at once (Bonferroni).
     pub(super) fn z_among(self, intervals: u64) -> f64 {
         -normal_quantile((1.0 - self.0) / 2.0 / intervals as f64)
+    }
+
+    /// The same where the standard error is estimated with so many degrees of freedom.
+    pub(super) fn t(self, freedom: f64) -> f64 {
+        -student_quantile((1.0 - self.0) / 2.0, freedom)
     }
 }
 
@@ -220,14 +225,23 @@ pub(super) fn ranked(
     })?;
     left_out.note(&mut notes, unusable);
     scored.sort_unstable_by(|a: &(f64, bool), b| b.0.total_cmp(&a.0));
-    let ties = scored
-        .chunk_by(|a, b| a.0.to_bits() == b.0.to_bits())
-        .filter_map(|tie| {
-            let positives = tie.iter().filter(|(_, label)| *label).count() as u64;
-            Some(Tie { score: tie.first()?.0, positives, negatives: tie.len() as u64 - positives })
-        })
-        .collect();
-    Ok((ties, notes))
+    Ok((ties(scored), notes))
+}
+
+/// Rows in the order of their scores, those of one score together.
+pub(super) fn ties(scored: impl IntoIterator<Item = (f64, bool)>) -> Vec<Tie> {
+    let mut ties: Vec<Tie> = Vec::new();
+    for (score, label) in scored {
+        let (positives, negatives) = (u64::from(label), u64::from(!label));
+        match ties.last_mut() {
+            Some(tie) if tie.score.to_bits() == score.to_bits() => {
+                tie.positives += positives;
+                tie.negatives += negatives;
+            }
+            _ => ties.push(Tie { score, positives, negatives }),
+        }
+    }
+    ties
 }
 
 /// [`ranked`] by any score that is a number.

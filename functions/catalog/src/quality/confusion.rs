@@ -6,7 +6,6 @@ use super::common::{CONFIDENCE, Estimate, LeftOut, Level, Measure, NO_ROWS, prop
 use crate::bytes::{Reader, Writer};
 use crate::drift::Notes;
 use crate::function::{Arg, BadState, Call, Column, Error, Slice, State, Type, Value, Values};
-use crate::suggest::did_you_mean;
 
 pub(super) const LABEL: Arg = Arg::new("label", Type::Float64OrText, "the class that was true");
 pub(super) const PREDICTION: Arg = Arg::new("prediction", Type::Float64OrText, "the class that was predicted");
@@ -165,21 +164,11 @@ impl Summary {
             Some(other) => return Err(call.refuse(format!("`positive` is {other}, which is no class"))),
             None => None,
         };
-        let average = match call.option(3) {
-            None => Average::Binary,
-            Some(Value::Text(name)) => match name.to_lowercase().as_str() {
-                "binary" => Average::Binary,
-                "macro" => Average::Macro,
-                "micro" => Average::Micro,
-                "weighted" => Average::Weighted,
-                _ => {
-                    let hint = did_you_mean(&name, ["binary", "macro", "micro", "weighted"]);
-                    return Err(call.refuse(format!(
-                        "`average` is '{name}', but it has to be 'binary', 'macro', 'micro' or 'weighted'{hint}"
-                    )));
-                }
-            },
-            Some(other) => return Err(call.refuse(format!("`average` is {other}, but it has to be a name"))),
+        let average = match call.choice(3, "average", ["binary", "macro", "micro", "weighted"])? {
+            "macro" => Average::Macro,
+            "micro" => Average::Micro,
+            "weighted" => Average::Weighted,
+            _ => Average::Binary,
         };
         Ok(Self::Rate { rate, positive, average, level: Level::option(call, 4)? })
     }

@@ -33,7 +33,7 @@ impl Function for ExpectedCalibrationError {
     }
 
     fn short(&self) -> &'static str {
-        "Expected calibration error: how far predicted probabilities are from the frequencies observed"
+        "Expected calibration error: how far predicted probabilities are from the frequencies observed, with its interval"
     }
 
     fn long(&self) -> &'static str {
@@ -45,6 +45,8 @@ impl Function for ExpectedCalibrationError {
             rows: pairs(&[(true, 0.75), (false, 0.25), (true, 0.5), (false, 0.5)]),
             returns: Value::Record(vec![
                 ("value", 0.125.into()),
+                ("low", 0.0.into()),
+                ("high", 1.0.into()),
                 ("by_chance", 0.313_794_470_622_606_8.into()),
                 ("maximum", 0.25.into()),
                 ("n", 4_i64.into()),

@@ -1,7 +1,7 @@
 //! The table behind a reliability diagram.
 
-use super::bins::{BINS, Binned, STRATEGY, Summary, TABLE};
-use super::common::{CONFIDENCE, LABEL, Level, PROBABILITY, pairs};
+use super::bins::{ARGS, Binned, Summary, TABLE};
+use super::common::pairs;
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value};
 
 /// `reliability_table(label, probability)`.
@@ -21,7 +21,6 @@ impl Function for ReliabilityTable {
     }
 
     fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[LABEL, PROBABILITY, BINS, STRATEGY, CONFIDENCE];
         ARGS
     }
 
@@ -58,10 +57,10 @@ impl Function for ReliabilityTable {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        Binned::compute(call, Summary::Table(Level::option(call, 4)?))
+        Binned::compute(call, Summary::Table)
     }
 
     fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Binned::state(options, Summary::Table(Level::option(options, 4)?))
+        Binned::state(options, Summary::Table)
     }
 }
