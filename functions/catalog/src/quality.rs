@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod average_precision;
+mod binned;
 mod bins;
 mod brier_score;
 mod calibrate_isotonic;

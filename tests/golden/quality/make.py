@@ -235,6 +235,23 @@ def curves():
         case("confusion_by_threshold", (label, score), [thresholds], {"threshold": thresholds, "tp": tp, "fp": fp, "tn": tn, "fn": fn, "n": n, "note": None})
 
 
+def around_error(label, p, bins, value, confidence):
+    """Below by the half-normal errors of the bins, to the third cumulant; above by their normal errors."""
+    n, errors, gaps = len(p), [], []
+    for mine in bins:
+        share = (label[mine].sum() + 0.5) / (mine.sum() + 1)
+        errors.append(math.sqrt(max(np.sum(p[mine] * (1 - p[mine])), mine.sum() * share * (1 - share))) / n)
+        gaps += [abs(np.mean(label[mine]) - np.mean(p[mine]))] * mine.sum()
+    of_sizes = np.var(gaps) / n
+    z = stats.norm.ppf(0.5 + confidence / 2)
+    high = value + z * math.sqrt(np.sum(np.square(errors)) + of_sizes)
+    moments = np.array([stats.halfnorm.stats(scale=error, moments="mvs") for error in errors])
+    mean, variance = moments[:, 0].sum(), moments[:, 1].sum() + of_sizes
+    skewness = np.sum(moments[:, 2] * moments[:, 1] ** 1.5) / variance**1.5
+    low = value - mean - math.sqrt(variance) * (z + (z**2 - 1) / 6 * skewness)
+    return max(0.0, low), min(1.0, high)
+
+
 def calibration():
     for n in [37, 303]:
         p = rng.beta(2, 3, n)
@@ -247,8 +264,11 @@ def calibration():
             gaps = np.abs(observed - predicted)
             by_chance = sum(math.sqrt(2 / math.pi * np.sum((p * (1 - p))[place == b])) for b in filled) / n
             options = [bins, strategy]
-            returns = {"value": np.sum(size / n * gaps), "by_chance": by_chance, "maximum": gaps.max(), "n": n, "note": None}
-            case("expected_calibration_error", (label, p), options, returns)
+            value = np.sum(size / n * gaps)
+            for confidence in [0.95, 0.6]:
+                low, high = around_error(label, p, [place == b for b in filled], value, confidence)
+                returns = {"value": value, "low": low, "high": high, "by_chance": by_chance, "maximum": gaps.max(), "n": n, "note": None}
+                case("expected_calibration_error", (label, p), [*options, confidence], returns)
             intervals = [wilson(label[place == b].sum(), s) for b, s in zip(filled, size)]
             returns = {
                 "low": edges[filled], "high": edges[filled + 1], "n": [float(s) for s in size], "mean_probability": predicted, "observed": observed,
@@ -354,6 +374,25 @@ def of_classes(measure, label, prediction, score, weight=None):
     return scorer(label, prediction, sample_weight=weight, zero_division=math.nan) if len(label) else math.nan
 
 
+def sampling_error(measure, label, prediction, score, weight):
+    """How far a measure of weighted rows scatters, as the deviation of what it is the mean of over the root of their weight."""
+    hit, union = label & prediction, label | prediction
+    if measure == "roc_auc":
+        rarer = label if np.sum(weight[label]) <= np.sum(weight[~label]) else ~label
+        above = np.subtract.outer(score[rarer], score[~rarer])
+        values, weights = ((above > 0) + 0.5 * (above == 0)) @ weight[~rarer] / np.sum(weight[~rarer]), weight[rarer]
+    else:
+        values, mine = {
+            "accuracy": (label == prediction, weight > 0), "precision": (label, prediction), "recall": (prediction, label),
+            "f1": (hit * (np.sum(weight[union]) / (np.sum(weight[union]) + np.sum(weight[hit])) * 2), union),
+        }[measure]  # fmt: skip
+        values, weights = values[mine], weight[mine]
+    if np.sum(weights) == 0:
+        return 0.0
+    mean = np.average(values, weights=weights)
+    return math.sqrt(np.average((values - mean) ** 2, weights=weights) / np.sum(weights))
+
+
 def by_chunk():
     """The chunk is left out of what calibrates it and of what its band is made of; expectations are weights of both labels."""
     months, size = 6, 60
@@ -369,7 +408,7 @@ def by_chunk():
         ("f1", "isotonic", 0.5), ("f1", "platt", 0.95), ("roc_auc", "platt", 0.95), ("accuracy", "none", 0.95),
     ]:  # fmt: skip
         x = share if calibration == "none" else score
-        estimated, realized, counts = [], [], []
+        estimated, errors, realized, counts = [], [], [], []
         for name in np.unique(chunk):
             mine, others = chunk == name, known & (chunk != name)
             if calibration == "isotonic":
@@ -381,14 +420,17 @@ def by_chunk():
             else:
                 p = x[mine]
             both, twice = np.repeat([True, False], len(p)), lambda values: np.concatenate([values, values])
-            estimated.append(of_classes(measure, both, twice(prediction[mine]), twice(p), np.concatenate([p, 1 - p])))
+            rows = measure, both, twice(prediction[mine]), twice(p), np.concatenate([p, 1 - p])
+            estimated.append(of_classes(*rows))
+            errors.append(sampling_error(*rows))
             mine &= known
             realized.append(of_classes(measure, label[mine], prediction[mine], x[mine]))
             counts.append(int(mine.sum()))
         low, high = [], []
         for i in range(months):
             others = np.array([value for j, value in enumerate(realized) if j != i and not math.isnan(value)])
-            half = stats.t.ppf(0.5 + confidence / 2, len(others) - 1) * np.std(others, ddof=1) * math.sqrt(1 + 1 / len(others))
+            deviation = max(np.std(others, ddof=1), errors[i])
+            half = stats.t.ppf(0.5 + confidence / 2, len(others) - 1) * deviation * math.sqrt(1 + 1 / len(others))
             low.append(max(0.0, np.mean(others) - half))
             high.append(min(1.0, np.mean(others) + half))
         notes = ["1 chunk is labelled in part: realized is of the labelled rows"]

@@ -12,7 +12,7 @@ pub(crate) use table::{Cell, ONE_CELL, Table};
 use tally::Tally;
 
 use super::Outcome;
-use crate::function::{Arg, BadState, Call, Column, Error, Function, State, Type, Value, Values};
+use crate::function::{Arg, BadState, Call, Column, Error, Function, State, Step, Type, Value, Values};
 
 pub(super) const VALUE: Arg = Arg::new("value", Type::Float64OrText, "the value: a number, or a category");
 pub(super) const BINS: Arg = Arg::option("bins", Type::Int64, "10", "how many bins numbers are put in, 2 to 1000");
@@ -157,10 +157,7 @@ struct Cells {
 impl Cells {
     /// Refuses more categories than can be counted; a test of two values says so in its outcome.
     fn check(&self) -> Result<(), Error> {
-        let limit = match self.tally.too_many() {
-            Some(limit) if *self.tally.placing() != Placing::TwoValues => limit,
-            _ => return Ok(()),
-        };
+        let Some(limit) = self.tally.too_many().filter(|limit| *limit > 2) else { return Ok(()) };
         let reason = format!(
             "`value` has more than {limit} categories; group the rare ones, hash them (hash_bucket), or CAST numbers in \
              texts AS DOUBLE"
@@ -171,8 +168,17 @@ impl Cells {
 
 impl State for Cells {
     fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
-        self.tally.update(call)?;
+        self.tally.step(call, Step::Add)?;
         self.check()
+    }
+
+    fn slide(&mut self) -> bool {
+        self.tally.slide();
+        true
+    }
+
+    fn retract(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.tally.step(call, Step::Retract)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<(), BadState> {

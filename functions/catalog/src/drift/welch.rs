@@ -4,7 +4,7 @@ use super::samples::{Finding, too_few};
 use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES, each_row};
 use crate::distribution::student_two_sided;
 use crate::function::{
-    Arg, BadState, Call, Column, Error, Example, Function, Kind, State, Tolerance, Type, compute_by_state,
+    Arg, BadState, Call, Column, Error, Example, Function, Kind, State, Step, Tolerance, Type, compute_by_state,
 };
 use crate::sum::{ExactMoments, read_u64};
 
@@ -79,12 +79,12 @@ struct Sample {
 }
 
 impl Sample {
-    fn add(&mut self, value: Option<f64>) {
+    fn step(&mut self, value: Option<f64>, step: Step) {
         match value {
-            None => self.nulls += 1,
-            Some(value) if value.is_nan() => self.nans += 1,
-            Some(value) if value.is_infinite() => self.infinities += 1,
-            Some(value) => self.moments.add(value),
+            None => step.count(&mut self.nulls),
+            Some(value) if value.is_nan() => step.count(&mut self.nans),
+            Some(value) if value.is_infinite() => step.count(&mut self.infinities),
+            Some(value) => step.moments(&mut self.moments, value),
         }
     }
 
@@ -118,15 +118,29 @@ impl Sample {
     }
 }
 
-impl State for Moments {
-    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+impl Moments {
+    fn step(&mut self, call: &Call<'_>, step: Step) -> Result<(), Error> {
         let value = call.floats(0)?;
         let unassigned = each_row(call, |is_base, row| {
             let sample = if is_base { &mut self.base } else { &mut self.study };
-            sample.add(row.map(|row| value.get(row)));
+            sample.step(row.map(|row| value.get(row)), step);
         })?;
-        self.unassigned += unassigned as u64;
+        step.count_by(&mut self.unassigned, unassigned as u64);
         Ok(())
+    }
+}
+
+impl State for Moments {
+    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Add)
+    }
+
+    fn slide(&mut self) -> bool {
+        true
+    }
+
+    fn retract(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Retract)
     }
 
     fn merge(&mut self, mut bytes: &[u8]) -> Result<(), BadState> {

@@ -1,15 +1,12 @@
-//! Probabilities in bins: what calibration is read from.
+//! Probabilities in bins, and how far they are from the frequencies observed.
 
 use std::f64::consts::FRAC_2_PI;
 
-use super::common::{
-    CONFIDENCE, LABEL, LeftOut, Level, NO_PROBABILITY, NO_ROWS, PROBABILITY, count, each_labelled, float, record, text,
-    wilson,
-};
+use super::common::{CONFIDENCE, LABEL, Level, NO_ROWS, PROBABILITY, count, float, record, text, wilson};
 use crate::bytes::{Reader, Writer};
 use crate::drift::Notes;
 use crate::drift::cells::quantile_edges;
-use crate::function::{Arg, BadState, Call, Column, Error, State, Type, Value};
+use crate::function::{Arg, BadState, Column, Step, Type, Value};
 use crate::sum::ExactSum;
 
 const BINS: Arg = Arg::option("bins", Type::Int64, "10", "how many bins, 1 to 1000");
@@ -91,59 +88,54 @@ impl Bin {
 
 /// Bins closed above, and the edges around them.
 #[derive(Debug, Clone)]
-pub(super) struct Binned {
+pub(super) struct Bins {
     edges: Vec<f64>,
     bins: Vec<Bin>,
-    summary: Summary,
-    level: Level,
-    left_out: LeftOut,
 }
 
-/// How many bins, whether they are quantiles, and how sure intervals are.
-fn options(call: &Call<'_>) -> Result<(i64, bool, Level), Error> {
-    let bins = match call.option(2) {
-        None => 10,
-        Some(Value::Int64(bins)) if (1..=1_000).contains(&bins) => bins,
-        Some(bins) => return Err(call.refuse(format!("`bins` is {bins}, but it has to be from 1 to 1000"))),
-    };
-    let by_quantile = call.choice(3, "strategy", ["uniform", "quantile"])? == "quantile";
-    Ok((bins, by_quantile, Level::option(call, 4)?))
-}
-
-impl Binned {
-    fn new(edges: Vec<f64>, summary: Summary, level: Level) -> Self {
+impl Bins {
+    fn new(edges: Vec<f64>) -> Self {
         let bins = vec![Bin::default(); edges.len().saturating_sub(1)];
-        Self { edges, bins, summary, level, left_out: LeftOut::default() }
+        Self { edges, bins }
     }
 
-    /// Empty bins of equal width; `None` where the bins depend on the rows.
-    pub(super) fn state(call: &Call<'_>, summary: Summary) -> Result<Option<Box<dyn State>>, Error> {
-        let (bins, by_quantile, level) = options(call)?;
-        let edges = || (0..=bins).map(|i| i as f64 / bins as f64).collect();
-        Ok((!by_quantile).then(|| Box::new(Self::new(edges(), summary, level)) as Box<dyn State>))
+    /// So many empty bins of equal width.
+    pub(super) fn uniform(bins: i64) -> Self {
+        Self::new((0..=bins).map(|i| i as f64 / bins as f64).collect())
     }
 
-    /// The result of all rows.
-    pub(super) fn compute(call: &Call<'_>, summary: Summary) -> Result<Column<'static>, Error> {
-        if let Some(mut state) = Self::state(call, summary)? {
-            state.update(call)?;
-            return state.finish();
-        }
-        let (bins, _, level) = options(call)?;
-        let mut sorted = Vec::new();
-        each_labelled(call, &mut LeftOut::default(), |_, p| {
-            sorted.extend((0.0..=1.0).contains(&p).then_some(p));
-            true
-        })?;
+    /// Bins between quantiles of the rows (probability, label), with these rows.
+    pub(super) fn quantiles(rows: &[(f64, bool)], bins: i64) -> Self {
+        let mut sorted: Vec<f64> = rows.iter().map(|(p, _)| *p).collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let mut edges = quantile_edges(sorted.len() as u64, |place| sorted.get(place as usize).copied(), bins);
         if let (Some(first), Some(last)) = (sorted.first(), sorted.last()) {
             edges.insert(0, *first);
             edges.push(*last);
         }
-        let mut binned = Self::new(edges, summary, level);
-        binned.update(call)?;
-        binned.finish()
+        let mut bins = Self::new(edges);
+        for (p, label) in rows {
+            bins.step(*p, *label, Step::Add);
+        }
+        bins
+    }
+
+    /// A row comes or goes.
+    pub(super) fn step(&mut self, p: f64, label: bool, step: Step) {
+        let inner = self.edges.get(1..self.edges.len().saturating_sub(1)).unwrap_or_default();
+        if let Some(bin) = self.bins.get_mut(inner.partition_point(|edge| *edge < p)) {
+            step.count_by(&mut bin.positives, label.into());
+            step.sum(&mut bin.probabilities, p);
+            step.sum(&mut bin.variances, p * (1.0 - p));
+        }
+    }
+
+    /// The result.
+    pub(super) fn result(&self, summary: Summary, level: Level, notes: Notes) -> Column<'static> {
+        match summary {
+            Summary::Error => self.error(level, notes),
+            Summary::Table => self.table(level, notes),
+        }
     }
 
     /// The bins with rows, and their edges.
@@ -152,7 +144,7 @@ impl Binned {
         edges.zip(&self.bins).filter(|(_, bin)| bin.n() > 0).map(|((low, high), bin)| (*low, *high, bin))
     }
 
-    fn error(&self, mut notes: Notes) -> Column<'static> {
+    fn error(&self, level: Level, mut notes: Notes) -> Column<'static> {
         let n: u64 = self.bins.iter().map(Bin::n).sum();
         if n == 0 {
             notes.add(NO_ROWS);
@@ -168,7 +160,7 @@ impl Binned {
             maximum = maximum.max(bin.gap());
         }
         let value = error / size;
-        let (low, high) = self.interval(value, size);
+        let (low, high) = self.interval(value, size, level.z());
         let [value, low, high, by_chance, maximum] =
             [value, low, high, by_chance / size, maximum].map(|x| float(Some(x)));
         record(ERROR, &[value, low, high, by_chance, maximum, count(n), text(notes.text())])
@@ -177,7 +169,7 @@ impl Binned {
     /// The interval of the error. Each bin's gap is `|d + e|` where it would be `|d|` without the chance error e, and
     /// `-e·sgn(d) ≤ |d| - |d + e|` as well as `|d + e| - |d| ≤ |e|`. So the error is too small by at most a normal variable, and
     /// too large by at most a sum of half-normal ones, whatever the gaps are.
-    fn interval(&self, value: f64, size: f64) -> (f64, f64) {
+    fn interval(&self, value: f64, size: f64, z: f64) -> (f64, f64) {
         // Standard deviation and skewness of a half-normal variable, and its mean, by that of the normal one.
         let (mean, spread) = (FRAC_2_PI.sqrt(), (1.0 - FRAC_2_PI).sqrt());
         let skewness = mean * (2.0 * FRAC_2_PI - 1.0) / (spread * spread * spread);
@@ -191,7 +183,6 @@ impl Binned {
         }
         // How many rows a bin has is chance too.
         let of_sizes = (gaps - value * value).max(0.0) / size;
-        let z = self.level.z();
         let high = value + z * (squares + of_sizes).sqrt();
         // The quantile of the sum by its first three moments (Cornish and Fisher).
         let variance = spread * spread * squares + of_sizes;
@@ -200,8 +191,8 @@ impl Binned {
         ((value - reach).max(0.0), high.min(1.0))
     }
 
-    fn table(&self, mut notes: Notes) -> Column<'static> {
-        let z = self.level.z();
+    fn table(&self, level: Level, mut notes: Notes) -> Column<'static> {
+        let z = level.z();
         let list = |f: &dyn Fn(f64, f64, &Bin) -> f64| {
             Value::Float64List(self.filled().map(|(low, high, bin)| f(low, high, bin)).collect())
         };
@@ -221,54 +212,23 @@ impl Binned {
         ];
         record(TABLE, &fields)
     }
-}
 
-impl State for Binned {
-    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
-        let Self { edges, bins, left_out, .. } = self;
-        let inner = edges.get(1..edges.len().saturating_sub(1)).unwrap_or_default();
-        each_labelled(call, left_out, |label, p| {
-            if !(0.0..=1.0).contains(&p) {
-                return false;
-            }
-            let Some(bin) = bins.get_mut(inner.partition_point(|edge| *edge < p)) else { return false };
-            bin.positives += u64::from(label);
-            bin.probabilities.add(p);
-            bin.variances.add(p * (1.0 - p));
-            true
-        })
-    }
-
-    fn merge(&mut self, bytes: &[u8]) -> Result<(), BadState> {
-        let mut bytes = Reader(bytes);
-        self.left_out.merge(LeftOut::read(&mut bytes)?);
+    pub(super) fn merge(&mut self, bytes: &mut Reader<'_>) -> Result<(), BadState> {
         for bin in &mut self.bins {
             bin.positives += bytes.u64()?;
             bin.probabilities.merge(&ExactSum::from_bytes(bytes.bytes()?)?);
             bin.variances.merge(&ExactSum::from_bytes(bytes.bytes()?)?);
         }
-        bytes.end()
+        Ok(())
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer::default();
-        self.left_out.write(&mut out);
+    pub(super) fn write(&self, out: &mut Writer) {
         for bin in &self.bins {
             out.u64(bin.positives).bytes(&bin.probabilities.to_bytes()).bytes(&bin.variances.to_bytes());
         }
-        out.finish()
     }
 
-    fn finish(&self) -> Result<Column<'static>, Error> {
-        let mut notes = Notes::default();
-        self.left_out.note(&mut notes, NO_PROBABILITY);
-        Ok(match self.summary {
-            Summary::Error => self.error(notes),
-            Summary::Table => self.table(notes),
-        })
-    }
-
-    fn heap_size(&self) -> usize {
+    pub(super) fn heap_size(&self) -> usize {
         let sums = |bin: &Bin| bin.probabilities.heap_size() + bin.variances.heap_size();
         self.bins.iter().map(|bin| size_of::<Bin>() + sums(bin)).sum::<usize>() + size_of_val(&*self.edges)
     }

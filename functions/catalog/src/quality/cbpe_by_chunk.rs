@@ -6,7 +6,7 @@ use super::calibrate_isotonic::interpolate;
 use super::calibrate_platt::sigmoid;
 use super::common::{CONFIDENCE, LeftOut, Level, NO_PROBABILITY, NO_ROWS, Tie, record, rows, text, ties};
 use super::confusion::{ClassRef, Classes};
-use super::expected::{Expected, Performance};
+use super::expected::{Estimate, Expected, Performance};
 use super::isotonic_calibration::isotonic;
 use super::platt_calibration::platt;
 use super::roc_auc::area;
@@ -87,7 +87,7 @@ impl Function for CbpeByChunk {
         let (yes, no) = (Some(true), Some(false));
         let rows = chunk("2024-01", [yes, yes, no, no])
             .chain(chunk("2024-02", [yes, no, no, no]))
-            .chain(chunk("2024-03", [yes, yes, yes, no]))
+            .chain(chunk("2024-03", [yes, yes, yes, yes]))
             .chain(chunk("2024-04", [None; 4]));
         vec![Example {
             rows: rows.collect(),
@@ -95,10 +95,10 @@ impl Function for CbpeByChunk {
                 ("chunk", ["2024-01", "2024-02", "2024-03", "2024-04"].into()),
                 ("n", [4.0; 4].into()),
                 ("n_labelled", [4.0, 4.0, 4.0, 0.0].into()),
-                ("estimated", [0.75, 0.875, 0.875, 0.833_333_333_333_333_3].into()),
-                ("realized", [1.0, 0.75, 0.75, f64::NAN].into()),
-                ("low", [0.75, 0.0, 0.0, 0.0].into()),
-                ("high", [0.75, 1.0, 1.0, 1.0].into()),
+                ("estimated", [0.625, 0.75, 0.875, 0.75].into()),
+                ("realized", [1.0, 0.75, 0.5, f64::NAN].into()),
+                ("low", [0.0; 4].into()),
+                ("high", [1.0; 4].into()),
                 ("note", Value::Null),
             ]),
         }]
@@ -275,7 +275,7 @@ fn estimate(
     };
     // What all chunks without a label are calibrated by.
     let whole = fit(chunks.len());
-    let estimated: Vec<Option<f64>> = chunks
+    let estimated: Vec<Option<Estimate>> = chunks
         .iter()
         .enumerate()
         .map(|(at, chunk)| {
@@ -290,11 +290,11 @@ fn estimate(
             for row in &chunk.rows {
                 expected.add(calibrator.as_ref()?.probability(row.score), row.prediction);
             }
-            expected.estimate(performance).map(|estimate| estimate.value)
+            expected.estimate(performance)
         })
         .collect();
     let realized: Vec<Option<f64>> = chunks.iter().map(|chunk| chunk.realized(performance, level)).collect();
-    let bands = bands(&realized, level);
+    let bands = bands(&realized, &estimated, level);
     remark(chunks, performance, &estimated, bands.iter().any(Option::is_none), notes);
 
     let list = |values: &mut dyn Iterator<Item = Option<f64>>| {
@@ -304,7 +304,7 @@ fn estimate(
         Value::TextList(chunks.iter().map(|chunk| chunk.name.clone()).collect()),
         list(&mut chunks.iter().map(|chunk| Some(chunk.rows.len() as f64))),
         list(&mut chunks.iter().map(|chunk| Some(chunk.labelled().count() as f64))),
-        list(&mut estimated.iter().copied()),
+        list(&mut estimated.iter().map(|estimate| estimate.map(|estimate| estimate.value))),
         list(&mut realized.iter().copied()),
         list(&mut bands.iter().map(|band| band.map(|band| band.0))),
         list(&mut bands.iter().map(|band| band.map(|band| band.1))),
@@ -314,25 +314,33 @@ fn estimate(
 }
 
 /// For each chunk the interval that the next value of a sample like the others' lies in; `None` where they are fewer than two.
-fn bands(realized: &[Option<f64>], level: Level) -> Vec<Option<(f64, f64)>> {
+/// Few chunks can agree by chance, so no chunk is held to scatter less than its own sampling error.
+fn bands(realized: &[Option<f64>], estimated: &[Option<Estimate>], level: Level) -> Vec<Option<(f64, f64)>> {
     let mut all = ExactMoments::new();
     for value in realized.iter().flatten() {
         all.add(*value);
     }
-    let band = |own: &Option<f64>| {
+    let band = |(own, estimate): (&Option<f64>, &Option<Estimate>)| {
         let mut others = all.clone();
         if let Some(own) = own {
             others.subtract(*own);
         }
         let n = others.values().count() as f64;
         let (mean, deviation) = others.values().avg().zip(others.stddev())?;
+        let deviation = deviation.max(estimate.map_or(0.0, |estimate| estimate.error));
         let half = level.t(n - 1.0) * deviation * (1.0 + 1.0 / n).sqrt();
         Some(((mean - half).clamp(0.0, 1.0), (mean + half).clamp(0.0, 1.0)))
     };
-    realized.iter().map(band).collect()
+    realized.iter().zip(estimated).map(band).collect()
 }
 
-fn remark(chunks: &[Chunk], performance: Performance, estimated: &[Option<f64>], lacks_band: bool, notes: &mut Notes) {
+fn remark(
+    chunks: &[Chunk],
+    performance: Performance,
+    estimated: &[Option<Estimate>],
+    lacks_band: bool,
+    notes: &mut Notes,
+) {
     if chunks.is_empty() {
         notes.add(NO_ROWS);
         return;

@@ -3,7 +3,7 @@
 use crate::bytes::{Reader, Writer};
 use crate::distribution::{normal_quantile, student_quantile};
 use crate::drift::Notes;
-use crate::function::{Arg, BadState, Call, Column, Error, Type, Value, Values};
+use crate::function::{Arg, BadState, Call, Column, Error, Step, Type, Value, Values};
 
 /// The struct that a measure with an interval returns.
 pub const MEASURE: Type = Type::Record(&[
@@ -177,18 +177,20 @@ pub(super) const LABEL: Arg = Arg::new("label", Type::Boolean, "what was true");
 pub(super) const SCORE: Arg = Arg::new("score", Type::Float64, "how likely the model held it to be, on any scale");
 pub(super) const PROBABILITY: Arg = Arg::new("probability", Type::Float64, "the predicted probability, from 0 to 1");
 
-/// Calls `take` with each row of `(label BOOLEAN, x DOUBLE, …)` that has no NULL; it says whether it can use `x`.
+/// Calls `take` with each row of `(label BOOLEAN, x DOUBLE, …)` that has no NULL; it says whether it can use `x`. The others
+/// are counted, as rows that come or go.
 pub(super) fn each_labelled(
     call: &Call<'_>,
+    step: Step,
     left_out: &mut LeftOut,
     mut take: impl FnMut(bool, f64) -> bool,
 ) -> Result<(), Error> {
     let (label, x) = (call.booleans(0)?, call.floats(1)?);
     for row in 0..call.rows() {
         if !(call.is_given(0, row) && call.is_given(1, row)) {
-            left_out.nulls += 1;
+            step.count(&mut left_out.nulls);
         } else if !take(label.get(row), x.get(row)) {
-            left_out.unusable += 1;
+            step.count(&mut left_out.unusable);
         }
     }
     Ok(())
@@ -215,7 +217,7 @@ pub(super) fn ranked(
     unusable: &str,
 ) -> Result<(Vec<Tie>, Notes), Error> {
     let (mut left_out, mut notes, mut scored) = (LeftOut::default(), Notes::default(), Vec::new());
-    each_labelled(call, &mut left_out, |label, score| {
+    each_labelled(call, Step::Add, &mut left_out, |label, score| {
         let is_usable = usable(score);
         if is_usable {
             // One zero.

@@ -4,7 +4,7 @@ use super::common::{LABEL, LeftOut, SCORE, count, each_labelled, record, text};
 use crate::bytes::{Reader, Writer};
 use crate::drift::Notes;
 use crate::function::{
-    Arg, BadState, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value,
+    Arg, BadState, Call, Column, Error, Example, Function, Kind, Section, State, Step, Tolerance, Type, Value,
     compute_by_state,
 };
 
@@ -110,15 +110,29 @@ struct Counts {
     left_out: LeftOut,
 }
 
-impl State for Counts {
-    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+impl Counts {
+    fn step(&mut self, call: &Call<'_>, step: Step) -> Result<(), Error> {
         let Self { sorted: thresholds, cells, left_out, .. } = self;
-        each_labelled(call, left_out, |label, score| {
+        each_labelled(call, step, left_out, |label, score| {
             let place = thresholds.partition_point(|threshold| *threshold <= score);
             let Some(counts) = cells.get_mut(place).filter(|_| !score.is_nan()) else { return false };
-            *(if label { &mut counts.0 } else { &mut counts.1 }) += 1;
+            step.count(if label { &mut counts.0 } else { &mut counts.1 });
             true
         })
+    }
+}
+
+impl State for Counts {
+    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Add)
+    }
+
+    fn slide(&mut self) -> bool {
+        true
+    }
+
+    fn retract(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Retract)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<(), BadState> {

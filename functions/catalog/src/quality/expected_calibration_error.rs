@@ -1,8 +1,11 @@
 //! The expected calibration error.
 
-use super::bins::{ARGS, Binned, ERROR, Summary};
+use super::binned::Binned;
+use super::bins::{ARGS, ERROR, Summary};
 use super::common::pairs;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value};
+use crate::function::{
+    Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value, compute_by_state,
+};
 
 /// `expected_calibration_error(label, probability)`.
 pub struct ExpectedCalibrationError;
@@ -46,7 +49,7 @@ impl Function for ExpectedCalibrationError {
             returns: Value::Record(vec![
                 ("value", 0.125.into()),
                 ("low", 0.0.into()),
-                ("high", 1.0.into()),
+                ("high", 0.599_431_741_955_622_5.into()),
                 ("by_chance", 0.313_794_470_622_606_8.into()),
                 ("maximum", 0.25.into()),
                 ("n", 4_i64.into()),
@@ -60,7 +63,7 @@ impl Function for ExpectedCalibrationError {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        Binned::compute(call, Summary::Error)
+        compute_by_state(self, call)
     }
 
     fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {

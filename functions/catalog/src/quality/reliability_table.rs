@@ -1,8 +1,11 @@
 //! The table behind a reliability diagram.
 
-use super::bins::{ARGS, Binned, Summary, TABLE};
+use super::binned::Binned;
+use super::bins::{ARGS, Summary, TABLE};
 use super::common::pairs;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value};
+use crate::function::{
+    Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value, compute_by_state,
+};
 
 /// `reliability_table(label, probability)`.
 pub struct ReliabilityTable;
@@ -57,7 +60,7 @@ impl Function for ReliabilityTable {
     }
 
     fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        Binned::compute(call, Summary::Table)
+        compute_by_state(self, call)
     }
 
     fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
