@@ -40,7 +40,10 @@ fn values(part: usize) -> (Vec<Json>, Vec<Json>) {
             let scale = [1e-300, 1e-3, 1.0, 1e9][below(4) as usize];
             let x = sign * below(1_000_000) as f64 / 7.0 * scale;
             let c = if below(2) == 0 { below(5) } else { below(100_000) };
-            (if below(17) == 0 { Json::Null } else { x.into() }, if below(11) == 0 { Json::Null } else { format!("c{c}").into() })
+            (
+                if below(17) == 0 { Json::Null } else { x.into() },
+                if below(11) == 0 { Json::Null } else { format!("c{c}").into() },
+            )
         })
         .unzip()
 }
@@ -139,7 +142,8 @@ fn lines(path: &Path, rows: impl Iterator<Item = Json>) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_has_the_same_bytes_on_every_surface_and_in_every_order_of_merging() -> Result<()> {
     let parts: Vec<(Vec<Json>, Vec<Json>)> = (0..SIZES.len()).map(values).collect();
-    let makes: Vec<(&str, Vec<Json>)> = parts.iter().flat_map(|(x, c)| [("ml_profile", x.clone()), ("ml_profile", c.clone())]).collect();
+    let makes: Vec<(&str, Vec<Json>)> =
+        parts.iter().flat_map(|(x, c)| [("ml_profile", x.clone()), ("ml_profile", c.clone())]).collect();
     // Of a column without a value nothing says whether it is of numbers or of texts.
     let made = in_rust(&makes)?;
     let kind = |text: usize| made.iter().skip(text).step_by(2).cloned().collect::<Vec<_>>();
@@ -155,7 +159,10 @@ async fn a_profile_has_the_same_bytes_on_every_surface_and_in_every_order_of_mer
         let event = format!("2024-01-01T{:02}:{:02}:{:02}", i / 3_600, i / 60 % 60, i % 60);
         json!({"part": part, "event": event, "x": x[i], "c": c[i]})
     };
-    lines(&folder.join("rows.json"), (0..SIZES.len()).flat_map(|part| (0..SIZES[part]).map(move |i| (part, i))).map(|(part, i)| row(part, i)))?;
+    lines(
+        &folder.join("rows.json"),
+        (0..SIZES.len()).flat_map(|part| (0..SIZES[part]).map(move |i| (part, i))).map(|(part, i)| row(part, i)),
+    )?;
     let orders = orders(SIZES.len());
     let merging = kinds.iter().flat_map(|(kind, profiles)| {
         orders.iter().enumerate().flat_map(move |(nth, order)| {
@@ -171,9 +178,15 @@ async fn a_profile_has_the_same_bytes_on_every_surface_and_in_every_order_of_mer
     assert_eq!(in_the_page(&makes)?, made, "made in the page");
     let entities: Vec<Json> = (1..SIZES.len()).map(Json::from).collect();
     for ((kind, profiles), column) in kinds.iter().zip(["x", "c"]) {
-        let query = format!("SELECT part, encode(ml_profile({column}), 'hex') AS profile FROM rows GROUP BY part ORDER BY part");
+        let query = format!(
+            "SELECT part, encode(ml_profile({column}), 'hex') AS profile FROM rows GROUP BY part ORDER BY part"
+        );
         assert_eq!(in_sql(folder, &query)?, profiles[1..], "{kind} made in SQL");
-        assert_eq!(over_http(&served.url, &format!("made:{kind}"), "part", &entities).await?, profiles[1..], "{kind} made over HTTP");
+        assert_eq!(
+            over_http(&served.url, &format!("made:{kind}"), "part", &entities).await?,
+            profiles[1..],
+            "{kind} made over HTTP"
+        );
         let empty = format!("SELECT encode(ml_profile({column}), 'hex') AS profile FROM rows WHERE part = 0");
         assert_eq!(in_sql(folder, &empty)?, profiles[..1], "{kind} of nothing in SQL");
     }
@@ -197,7 +210,10 @@ async fn a_profile_has_the_same_bytes_on_every_surface_and_in_every_order_of_mer
         );
         assert!(in_sql(folder, &query)? == wanted, "{kind} merged in SQL");
         let entities: Vec<Json> = (0..orders.len()).map(|nth| format!("{kind} {nth}").into()).collect();
-        assert!(over_http(&served.url, "merged:profile", "kind", &entities).await? == wanted, "{kind} merged over HTTP");
+        assert!(
+            over_http(&served.url, "merged:profile", "kind", &entities).await? == wanted,
+            "{kind} merged over HTTP"
+        );
     }
     Ok(())
 }

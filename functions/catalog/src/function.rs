@@ -5,10 +5,12 @@ use std::fmt::{self, Display, Write as _};
 
 mod choice;
 mod column;
+mod define;
 mod state;
 mod value;
 
 pub use column::{Column, Slice, Values};
+pub(crate) use define::define;
 pub(crate) use state::Step;
 pub use state::{BadState, State, compute as compute_by_state};
 pub use value::Value;
