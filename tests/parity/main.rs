@@ -1,5 +1,7 @@
 //! Every surface gives the same answers: the demo, whole, on real flights, with its training set checked against DuckDB.
 
+mod profiles;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
-use skewless_catalog::function::{Function, Kind, Section, names, signature};
+use skewless_catalog::function::{Function, Kind, Section, names, signature, slides};
 use skewless_catalog::{Example, FUNCTIONS, Tolerance, Type, Value, json::to_json};
 
 use crate::workspace::Workspace;
@@ -148,6 +148,14 @@ fn describe(page: &mut String, entry: &[&dyn Function]) {
         entry.iter().flat_map(|function| function.aliases()).map(|alias| format!("`{alias}`")).collect();
     if !aliases.is_empty() {
         let _ = write!(page, "\nAlso called {}.", aliases.join(", "));
+    }
+    if first.kind() == Kind::Aggregate {
+        let frames = if slides(*first) {
+            "any frame, one that slides too"
+        } else {
+            "frames that begin with the partition, none that slides"
+        };
+        let _ = write!(page, "\n`OVER` takes {frames}.\n");
     }
     let golden = match first.tolerance() {
         Tolerance::Exact => "the same bits".to_owned(),

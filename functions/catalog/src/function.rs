@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 
+mod choice;
 mod column;
+mod define;
 mod state;
 mod value;
 
 pub use column::{Column, Slice, Values};
+pub(crate) use define::define;
+pub(crate) use state::Step;
 pub use state::{BadState, State, compute as compute_by_state};
 pub use value::Value;
 
@@ -284,7 +288,7 @@ pub enum Error {
     },
     /// An argument of the wrong type.
     #[error(
-        "{function}: argument `{argument}` has to be {expected}, but is {got}; convert it with CAST, or pass another column"
+        "{function}: argument `{argument}` has to be {expected}, but is {got}; {}", remedy(argument, *expected)
     )]
     Type {
         /// The function.
@@ -304,6 +308,13 @@ pub enum Error {
         /// The argument, its value, and what it has to be.
         reason: String,
     },
+}
+
+fn remedy(argument: &str, expected: Type) -> String {
+    match expected {
+        Type::Boolean => format!("give true or false, or write a condition, such as {argument} = 1"),
+        _ => "convert it with CAST, or pass another column".to_owned(),
+    }
 }
 
 /// The checked arguments of one evaluation. A column of one row stands for a constant.
@@ -491,6 +502,17 @@ pub fn state(function: &dyn Function, options: &[Column<'_>]) -> Result<Option<B
 /// Adds rows to a state of the function.
 pub fn update(function: &dyn Function, state: &mut dyn State, args: &[Column<'_>], rows: usize) -> Result<(), Error> {
     state.update(&Call { function: function.name(), args, rows, valid: None })
+}
+
+/// Takes back rows that were added to a state of the function, after [`State::slide`].
+pub fn retract(function: &dyn Function, state: &mut dyn State, args: &[Column<'_>], rows: usize) -> Result<(), Error> {
+    state.retract(&Call { function: function.name(), args, rows, valid: None })
+}
+
+/// Whether an aggregate can give rows back, so that the frame of a window may slide over them.
+#[must_use]
+pub fn slides(function: &dyn Function) -> bool {
+    state(function, &[]).is_ok_and(|state| state.is_some_and(|mut state| state.slide()))
 }
 
 /// Evaluates one call of a scalar function by its name: what HTTP and the page use.

@@ -118,6 +118,7 @@ pub static FUNCTIONS: &[&dyn Function] = &[
     &quality::ReciprocalRank,
     &quality::Ndcg,
     &quality::Cbpe,
+    &quality::CbpeByChunk,
     &quality::DemographicParityDifference,
     &quality::DemographicParityRatio,
     &quality::EqualOpportunityDifference,

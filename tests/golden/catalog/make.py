@@ -184,6 +184,16 @@ def ks():
         outcome("ks_test", *samples, d, p, sequences=[base, study])
 
 
+def chance(m, n, cells):
+    """What is said of PSI's usual thresholds where chance alone exceeds them in more than one of twenty samples."""
+    unit = 1 / m + 1 / n
+    within = [name for name, threshold in [("0.1", 0.1), ("0.25", 0.25)] if scipy.stats.chi2.sf(threshold / unit, cells - 1) > 0.05]
+    if not within:
+        return []
+    those = "the thresholds 0.1 and 0.25 say" if len(within) > 1 else "the threshold 0.1 says"
+    return [f"at these sizes chance alone gives a PSI of {(cells - 1) * unit:.3f} on average, so {those} nothing: go by the p-value"]
+
+
 def psi_of(base, study, added=0.0):
     base, study = base + added, study + added
     p, q = base / base.sum(), study / study.sum()
@@ -198,6 +208,7 @@ def psi():
         index = psi_of(*counts)
         p = scipy.stats.chi2.sf(index / (1 / m + 1 / n), 9)
         outcome("psi", base, study, index, p, **two_samples(base, study))
+        cases[-1]["returns"]["note"] = "; ".join(chance(m, n, 10)) or None
     # Half of the base is zero: five of its deciles are one edge.
     base, study = np.concatenate([np.zeros(60), np.arange(1.0, 41.0)]), np.concatenate([np.zeros(30), np.arange(1.0, 71.0)])
     edges = np.unique(np.quantile(base, np.arange(1, 10) / 10))
@@ -206,12 +217,13 @@ def psi():
     index = psi_of(*counts)
     p = scipy.stats.chi2.sf(index / (1 / 100 + 1 / 100), len(counts[0]) - 1)
     outcome("psi", base, study, index, p, **two_samples(base, study))
+    cases[-1]["returns"]["note"] = "; ".join(chance(100, 100, len(counts[0])))
     # A category that the base has never seen.
     index = psi_of(np.array([60, 40, 0]), np.array([30, 50, 20]), 0.5)
     rows = [[c, True] for c in "a" * 60 + "b" * 40] + [[c, False] for c in "a" * 30 + "b" * 50 + "c" * 20]
     note = "1 cell has values on one side only: 0.5 added to every count (Jeffreys)"
     outcome("psi", range(100), range(100), index, scipy.stats.chi2.sf(index / 0.02, 2), rows=rows)
-    cases[-1]["returns"]["note"] = note
+    cases[-1]["returns"]["note"] = "; ".join([note, *chance(100, 100, 3)])
     cases.append({"function": "psi_value", "rows": rows, "returns": index})
 
 

@@ -45,6 +45,16 @@ def small(expected):
     return [f"expected counts below 5 in {count} of {expected.shape[1]} cells: the p-value is approximate"] if count else []
 
 
+def chance(m, n, cells):
+    """What is said of PSI's usual thresholds where chance alone exceeds them in more than one of twenty samples."""
+    unit = 1 / m + 1 / n
+    within = [name for name, threshold in [("0.1", 0.1), ("0.25", 0.25)] if stats.chi2.sf(threshold / unit, cells - 1) > 0.05]
+    if not within:
+        return []
+    those = "the thresholds 0.1 and 0.25 say" if len(within) > 1 else "the threshold 0.1 says"
+    return [f"at these sizes chance alone gives a PSI of {(cells - 1) * unit:.3f} on average, so {those} nothing: go by the p-value"]
+
+
 def joined(*notes):
     return "; ".join(note for some in notes for note in some) or None
 
@@ -98,7 +108,7 @@ def of_cells(table, source, cells=()):
     p, q = added / added.sum(axis=1, keepdims=True)
     psi = stats.entropy(p, q) + stats.entropy(q, p)
     tail = stats.chi2.sf(psi / (1 / base.sum() + 1 / study.sum()), table.shape[1] - 1)
-    case("psi", psi, psi, tail, table, source, [None, *cells], joined(smoothed))
+    case("psi", psi, psi, tail, table, source, [None, *cells], joined(smoothed, chance(*table.sum(axis=1), table.shape[1])))
     value("psi_value", psi, source, [None, *cells])
 
 

@@ -266,6 +266,16 @@ def cells_of(base, study):
     return table[:, table.sum(axis=0) > 0]
 
 
+def chance(m, n, cells):
+    """What is said of PSI's usual thresholds where chance alone exceeds them in more than one of twenty samples."""
+    unit = 1 / m + 1 / n
+    within = [name for name, threshold in [("0.1", 0.1), ("0.25", 0.25)] if scipy.stats.chi2.sf(threshold / unit, cells - 1) > 0.05]
+    if not within:
+        return []
+    those = "the thresholds 0.1 and 0.25 say" if len(within) > 1 else "the threshold 0.1 says"
+    return [f"at these sizes chance alone gives a PSI of {(cells - 1) * unit:.3f} on average, so {those} nothing: go by the p-value"]
+
+
 def drift_of_cells(base, study):
     table = cells_of(base, study)
     chi = scipy.stats.chi2_contingency(table, correction=False)
@@ -283,10 +293,10 @@ def drift_of_cells(base, study):
     if one_sided:
         p, q = (table + 0.5) / (table + 0.5).sum(axis=1, keepdims=True)
     cells = "1 cell has" if one_sided == 1 else f"{one_sided} cells have"
-    note = f"{cells} values on one side only: 0.5 added to every count (Jeffreys)" if one_sided else None
+    notes = [f"{cells} values on one side only: 0.5 added to every count (Jeffreys)"] if one_sided else []
     psi = float(np.sum((q - p) * np.log(q / p)))
     m, n = table.sum(axis=1)
-    drift("psi", base, study, psi, psi, scipy.stats.chi2.sf(psi / (1 / m + 1 / n), table.shape[1] - 1), note)
+    drift("psi", base, study, psi, psi, scipy.stats.chi2.sf(psi / (1 / m + 1 / n), table.shape[1] - 1), "; ".join(notes + chance(m, n, table.shape[1])) or None)
 
 
 def permutation_p(base, study):

@@ -37,6 +37,8 @@ def plain(value):
     """Numbers, texts, lists and dictionaries as JSON, with NaN and infinities as strings."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, np.str_):
+        return str(value)
     if isinstance(value, (list, tuple, np.ndarray)):
         return [plain(item) for item in value]
     if isinstance(value, (bool, np.bool_)):
@@ -233,6 +235,23 @@ def curves():
         case("confusion_by_threshold", (label, score), [thresholds], {"threshold": thresholds, "tp": tp, "fp": fp, "tn": tn, "fn": fn, "n": n, "note": None})
 
 
+def around_error(label, p, bins, value, confidence):
+    """Below by the half-normal errors of the bins, to the third cumulant; above by their normal errors."""
+    n, errors, gaps = len(p), [], []
+    for mine in bins:
+        share = (label[mine].sum() + 0.5) / (mine.sum() + 1)
+        errors.append(math.sqrt(max(np.sum(p[mine] * (1 - p[mine])), mine.sum() * share * (1 - share))) / n)
+        gaps += [abs(np.mean(label[mine]) - np.mean(p[mine]))] * mine.sum()
+    of_sizes = np.var(gaps) / n
+    z = stats.norm.ppf(0.5 + confidence / 2)
+    high = value + z * math.sqrt(np.sum(np.square(errors)) + of_sizes)
+    moments = np.array([stats.halfnorm.stats(scale=error, moments="mvs") for error in errors])
+    mean, variance = moments[:, 0].sum(), moments[:, 1].sum() + of_sizes
+    skewness = np.sum(moments[:, 2] * moments[:, 1] ** 1.5) / variance**1.5
+    low = value - mean - math.sqrt(variance) * (z + (z**2 - 1) / 6 * skewness)
+    return max(0.0, low), min(1.0, high)
+
+
 def calibration():
     for n in [37, 303]:
         p = rng.beta(2, 3, n)
@@ -245,8 +264,11 @@ def calibration():
             gaps = np.abs(observed - predicted)
             by_chance = sum(math.sqrt(2 / math.pi * np.sum((p * (1 - p))[place == b])) for b in filled) / n
             options = [bins, strategy]
-            returns = {"value": np.sum(size / n * gaps), "by_chance": by_chance, "maximum": gaps.max(), "n": n, "note": None}
-            case("expected_calibration_error", (label, p), options, returns)
+            value = np.sum(size / n * gaps)
+            for confidence in [0.95, 0.6]:
+                low, high = around_error(label, p, [place == b for b in filled], value, confidence)
+                returns = {"value": value, "low": low, "high": high, "by_chance": by_chance, "maximum": gaps.max(), "n": n, "note": None}
+                case("expected_calibration_error", (label, p), [*options, confidence], returns)
             intervals = [wilson(label[place == b].sum(), s) for b, s in zip(filled, size)]
             returns = {
                 "low": edges[filled], "high": edges[filled + 1], "n": [float(s) for s in size], "mean_probability": predicted, "observed": observed,
@@ -340,6 +362,86 @@ def without_labels():
             for name, (value, deviation) in measures.items():
                 returns |= {name: value, f"{name}_low": max(0.0, value - reach * deviation), f"{name}_high": min(1.0, value + reach * deviation)}
             case("cbpe", (p, prediction), [reach], returns)
+
+
+def of_classes(measure, label, prediction, score, weight=None):
+    """A measure of labelled rows; NaN where it has nothing to be of."""
+    if measure == "roc_auc":
+        return skm.roc_auc_score(label, score, sample_weight=weight) if len(set(label)) == 2 else math.nan
+    if measure == "accuracy":
+        return skm.accuracy_score(label, prediction, sample_weight=weight) if len(label) else math.nan
+    scorer = {"precision": skm.precision_score, "recall": skm.recall_score, "f1": skm.f1_score}[measure]
+    return scorer(label, prediction, sample_weight=weight, zero_division=math.nan) if len(label) else math.nan
+
+
+def sampling_error(measure, label, prediction, score, weight):
+    """How far a measure of weighted rows scatters, as the deviation of what it is the mean of over the root of their weight."""
+    hit, union = label & prediction, label | prediction
+    if measure == "roc_auc":
+        rarer = label if np.sum(weight[label]) <= np.sum(weight[~label]) else ~label
+        above = np.subtract.outer(score[rarer], score[~rarer])
+        values, weights = ((above > 0) + 0.5 * (above == 0)) @ weight[~rarer] / np.sum(weight[~rarer]), weight[rarer]
+    else:
+        values, mine = {
+            "accuracy": (label == prediction, weight > 0), "precision": (label, prediction), "recall": (prediction, label),
+            "f1": (hit * (np.sum(weight[union]) / (np.sum(weight[union]) + np.sum(weight[hit])) * 2), union),
+        }[measure]  # fmt: skip
+        values, weights = values[mine], weight[mine]
+    if np.sum(weights) == 0:
+        return 0.0
+    mean = np.average(values, weights=weights)
+    return math.sqrt(np.average((values - mean) ** 2, weights=weights) / np.sum(weights))
+
+
+def by_chunk():
+    """The chunk is left out of what calibrates it and of what its band is made of; expectations are weights of both labels."""
+    months, size = 6, 60
+    chunk = np.repeat([f"2024-{month:02}" for month in range(1, months + 1)], size)
+    score = np.round(rng.normal(0, 1.5, len(chunk)), 2)
+    prediction = score > 0.7
+    label = rng.random(len(chunk)) < 1 / (1 + np.exp(0.5 - score))
+    known = (chunk < "2024-05") | (chunk == "2024-05") & (np.arange(len(chunk)) % 2 == 0)
+    prediction[chunk == "2024-02"] = False
+    share = 1 / (1 + np.exp(-score))
+    for measure, calibration, confidence in [
+        ("roc_auc", "isotonic", 0.95), ("accuracy", "isotonic", 0.99), ("precision", "isotonic", 0.8), ("recall", "isotonic", 0.95),
+        ("f1", "isotonic", 0.5), ("f1", "platt", 0.95), ("roc_auc", "platt", 0.95), ("accuracy", "none", 0.95),
+    ]:  # fmt: skip
+        x = share if calibration == "none" else score
+        estimated, errors, realized, counts = [], [], [], []
+        for name in np.unique(chunk):
+            mine, others = chunk == name, known & (chunk != name)
+            if calibration == "isotonic":
+                model = sklearn.isotonic.IsotonicRegression(out_of_bounds="clip").fit(x[others], label[others])
+                p = model.predict(x[mine])
+            elif calibration == "platt":
+                a, b = platt(label[others], x[others])
+                p = 1 / (1 + np.exp(a * x[mine] + b))
+            else:
+                p = x[mine]
+            both, twice = np.repeat([True, False], len(p)), lambda values: np.concatenate([values, values])
+            rows = measure, both, twice(prediction[mine]), twice(p), np.concatenate([p, 1 - p])
+            estimated.append(of_classes(*rows))
+            errors.append(sampling_error(*rows))
+            mine &= known
+            realized.append(of_classes(measure, label[mine], prediction[mine], x[mine]))
+            counts.append(int(mine.sum()))
+        low, high = [], []
+        for i in range(months):
+            others = np.array([value for j, value in enumerate(realized) if j != i and not math.isnan(value)])
+            deviation = max(np.std(others, ddof=1), errors[i])
+            half = stats.t.ppf(0.5 + confidence / 2, len(others) - 1) * deviation * math.sqrt(1 + 1 / len(others))
+            low.append(max(0.0, np.mean(others) - half))
+            high.append(min(1.0, np.mean(others) + half))
+        notes = ["1 chunk is labelled in part: realized is of the labelled rows"]
+        if any(map(math.isnan, estimated)):
+            notes.append(f"{measure} of 1 chunk has nothing to be of, or no labelled row elsewhere to calibrate by")
+        returns = {
+            "chunk": list(np.unique(chunk)), "n": [float(size)] * months, "n_labelled": [float(n) for n in counts], "estimated": estimated,
+            "realized": realized, "low": low, "high": high, "note": "; ".join(notes),
+        }  # fmt: skip
+        labels = [bool(value) if is_known else None for value, is_known in zip(label, known)]
+        case("cbpe_by_chunk", (labels, x, prediction, chunk), [measure, calibration, confidence], returns)
 
 
 def disparity(function, columns, rates, compare, worst, pair, options, value):
@@ -545,6 +647,7 @@ ranking()
 without_labels()
 fairness()
 detectors()
+by_chunk()
 lines = ["{", f'"made_with": {json.dumps(VERSIONS)},', '"cases": [']
 lines.append(",\n".join(json.dumps(case, ensure_ascii=False) for case in cases))
 lines.append('],\n"streams": [')

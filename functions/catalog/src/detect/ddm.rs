@@ -2,22 +2,14 @@
 
 use super::{DRIFT_AND_WARNING, Detector, ERROR, Verdict, count_option, float_option, run};
 use crate::bytes::{Reader, Writer};
-use crate::function::{Arg, BadState, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
+use crate::function::{Arg, BadState, Example, Tolerance, Type, Value, define};
 
-/// `ddm(error)`.
-pub struct Ddm;
-
-impl Function for Ddm {
-    fn name(&self) -> &'static str {
-        "ddm"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Window
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[
+define! {
+    /// `ddm(error)`.
+    pub struct Ddm {
+        name: "ddm",
+        kind: Window,
+        args: &[
             ERROR,
             Arg::option("warm_start", Type::Int64, "30", "how many values come before the first verdict"),
             Arg::option(
@@ -27,40 +19,23 @@ impl Function for Ddm {
                 "how many deviations above the least rate are a warning",
             ),
             Arg::option("drift_threshold", Type::Float64, "3.0", "how many are a drift"),
-        ];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        DRIFT_AND_WARNING
-    }
-
-    fn short(&self) -> &'static str {
-        "DDM: has the error rate of a model risen?"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("ddm.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+        ],
+        returns: DRIFT_AND_WARNING,
+        short: "DDM: has the error rate of a model risen?",
+        long: include_str!("ddm.md"),
+        examples: vec![Example {
             rows: vec![vec![true.into()], vec![false.into()]],
             returns: Value::Record(vec![("drift", false.into()), ("warning", false.into()), ("statistic", 0.5.into())]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Relative(1e-9)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        let options = DdmOptions {
-            warm_start: count_option(call, 1, ("warm_start", 30), 0)?,
-            warning_threshold: float_option(call, 2, ("warning_threshold", 2.0), f64::is_finite, "a number")?,
-            drift_threshold: float_option(call, 3, ("drift_threshold", 3.0), f64::is_finite, "a number")?,
-        };
-        run(call, DdmDetector::new(options), DRIFT_AND_WARNING)
+        }],
+        tolerance: Tolerance::Relative(1e-9),
+        compute: |call| {
+            let options = DdmOptions {
+                warm_start: count_option(call, 1, ("warm_start", 30), 0)?,
+                warning_threshold: float_option(call, 2, ("warning_threshold", 2.0), f64::is_finite, "a number")?,
+                drift_threshold: float_option(call, 3, ("drift_threshold", 3.0), f64::is_finite, "a number")?,
+            };
+            run(call, DdmDetector::new(options), DRIFT_AND_WARNING)
+        },
     }
 }
 

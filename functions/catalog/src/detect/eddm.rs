@@ -2,22 +2,14 @@
 
 use super::{DRIFT_AND_WARNING, Detector, ERROR, Verdict, count_option, float_option, run};
 use crate::bytes::{Reader, Writer};
-use crate::function::{Arg, BadState, Call, Column, Error, Example, Function, Kind, Tolerance, Type, Value};
+use crate::function::{Arg, BadState, Example, Tolerance, Type, Value, define};
 
-/// `eddm(error)`.
-pub struct Eddm;
-
-impl Function for Eddm {
-    fn name(&self) -> &'static str {
-        "eddm"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Window
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[
+define! {
+    /// `eddm(error)`.
+    pub struct Eddm {
+        name: "eddm",
+        kind: Window,
+        args: &[
             ERROR,
             Arg::option("warm_start", Type::Int64, "30", "how many values and errors come before the first verdict"),
             Arg::option(
@@ -27,45 +19,28 @@ impl Function for Eddm {
                 "below which share of their longest the distances are a warning",
             ),
             Arg::option("beta", Type::Float64, "0.9", "below which share they are a drift, at most alpha"),
-        ];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        DRIFT_AND_WARNING
-    }
-
-    fn short(&self) -> &'static str {
-        "EDDM: do the errors of a model come closer together?"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("eddm.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+        ],
+        returns: DRIFT_AND_WARNING,
+        short: "EDDM: do the errors of a model come closer together?",
+        long: include_str!("eddm.md"),
+        examples: vec![Example {
             rows: vec![vec![true.into()], vec![false.into()]],
             returns: Value::Record(vec![
                 ("drift", false.into()),
                 ("warning", false.into()),
                 ("statistic", Value::Null),
             ]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Relative(1e-9)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        let alpha = float_option(call, 2, ("alpha", 0.95), f64::is_finite, "a number")?;
-        let options = EddmOptions {
-            warm_start: count_option(call, 1, ("warm_start", 30), 0)?,
-            alpha,
-            beta: float_option(call, 3, ("beta", 0.9), |beta| beta <= alpha, "at most `alpha`")?,
-        };
-        run(call, EddmDetector::new(options), DRIFT_AND_WARNING)
+        }],
+        tolerance: Tolerance::Relative(1e-9),
+        compute: |call| {
+            let alpha = float_option(call, 2, ("alpha", 0.95), f64::is_finite, "a number")?;
+            let options = EddmOptions {
+                warm_start: count_option(call, 1, ("warm_start", 30), 0)?,
+                alpha,
+                beta: float_option(call, 3, ("beta", 0.9), |beta| beta <= alpha, "at most `alpha`")?,
+            };
+            run(call, EddmDetector::new(options), DRIFT_AND_WARNING)
+        },
     }
 }
 

@@ -12,8 +12,7 @@ pub(crate) use table::{Cell, ONE_CELL, Table};
 use tally::Tally;
 
 use super::Outcome;
-use crate::function::{Arg, BadState, Call, Column, Error, Function, State, Type, Value, Values};
-use crate::suggest::did_you_mean;
+use crate::function::{Arg, BadState, Call, Column, Error, Function, State, Step, Type, Value, Values};
 
 pub(super) const VALUE: Arg = Arg::new("value", Type::Float64OrText, "the value: a number, or a category");
 pub(super) const BINS: Arg = Arg::option("bins", Type::Int64, "10", "how many bins numbers are put in, 2 to 1000");
@@ -51,7 +50,7 @@ impl Placing {
             Some(Value::Int64(bins)) if (2..=1_000).contains(&bins) => bins,
             Some(bins) => return Err(call.refuse(format!("`bins` is {bins}, but it has to be from 2 to 1000"))),
         };
-        let placing = match choice(call, at + 1, "binning", ["quantile", "equal_width"])? {
+        let placing = match call.choice(at + 1, "binning", ["quantile", "equal_width"])? {
             "equal_width" => Self::EqualWidth(bins),
             _ => Self::Quantiles(bins),
         };
@@ -66,97 +65,8 @@ impl Placing {
     }
 }
 
-/// Defines a measure of cells that has no options but how numbers are placed: the test, or its value alone.
-macro_rules! measure {
-    (
-        $(#[$doc:meta])*
-        pub struct $struct:ident {
-            name: $name:expr,
-            returns: $returns:expr,
-            short: $short:expr,
-            long: $long:expr,
-            example: $example:expr,
-            tolerance: $tolerance:expr,
-            measure: $measure:path,
-        }
-    ) => {
-        $(#[$doc])*
-        pub struct $struct;
-
-        impl $crate::function::Function for $struct {
-            fn name(&self) -> &'static str {
-                $name
-            }
-
-            fn kind(&self) -> $crate::function::Kind {
-                $crate::function::Kind::Aggregate
-            }
-
-            fn args(&self) -> &'static [$crate::function::Arg] {
-                $crate::drift::cells::ARGS
-            }
-
-            fn returns(&self) -> $crate::function::Type {
-                $returns
-            }
-
-            fn short(&self) -> &'static str {
-                $short
-            }
-
-            fn long(&self) -> &'static str {
-                $long
-            }
-
-            fn examples(&self) -> Vec<$crate::function::Example> {
-                vec![$example]
-            }
-
-            fn tolerance(&self) -> $crate::function::Tolerance {
-                $tolerance
-            }
-
-            fn compute(
-                &self,
-                call: &$crate::function::Call<'_>,
-            ) -> Result<$crate::function::Column<'static>, $crate::function::Error> {
-                $crate::function::compute_by_state(self, call)
-            }
-
-            fn state(
-                &self,
-                options: &$crate::function::Call<'_>,
-            ) -> Result<Option<Box<dyn $crate::function::State>>, $crate::function::Error> {
-                let placing = $crate::drift::cells::Placing::of(options, 2)?;
-                Ok(Some($crate::drift::cells::state(&Self, placing, $measure)))
-            }
-        }
-    };
-}
-
-pub(super) use measure;
-
 /// The arguments of a measure without options of its own.
 pub(super) const ARGS: &[Arg] = &[VALUE, super::IS_BASE, BINS, BINNING, EDGES];
-
-/// A text option that is one of two names, the first its default.
-pub(super) fn choice(
-    call: &Call<'_>,
-    index: usize,
-    option: &str,
-    names: [&'static str; 2],
-) -> Result<&'static str, Error> {
-    let [default, other] = names;
-    let given = match call.option(index) {
-        None => return Ok(default),
-        Some(Value::Text(given)) => given,
-        Some(given) => given.to_string(),
-    };
-    names.into_iter().find(|name| given.eq_ignore_ascii_case(name)).ok_or_else(|| {
-        let hint = did_you_mean(&given, names);
-        call.refuse(format!("`{option}` is '{given}', but it has to be '{default}' or '{other}'{hint}"))
-    })
-}
 
 /// The state of a function of arguments `(value, is_base, …)` that is a measure of cells. The measure is asked only where
 /// both samples have rows. A function that returns a float returns the statistic.
@@ -177,10 +87,7 @@ struct Cells {
 impl Cells {
     /// Refuses more categories than can be counted; a test of two values says so in its outcome.
     fn check(&self) -> Result<(), Error> {
-        let limit = match self.tally.too_many() {
-            Some(limit) if *self.tally.placing() != Placing::TwoValues => limit,
-            _ => return Ok(()),
-        };
+        let Some(limit) = self.tally.too_many().filter(|limit| *limit > 2) else { return Ok(()) };
         let reason = format!(
             "`value` has more than {limit} categories; group the rare ones, hash them (hash_bucket), or CAST numbers in \
              texts AS DOUBLE"
@@ -191,8 +98,17 @@ impl Cells {
 
 impl State for Cells {
     fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
-        self.tally.update(call)?;
+        self.tally.step(call, Step::Add)?;
         self.check()
+    }
+
+    fn slide(&mut self) -> bool {
+        self.tally.slide();
+        true
+    }
+
+    fn retract(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.tally.step(call, Step::Retract)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<(), BadState> {

@@ -2,51 +2,20 @@
 
 use super::cells::{self, BINNING, BINS, Cell, EDGES, Placing, Table, VALUE};
 use super::{IS_BASE, OUTCOME, Outcome, shift};
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, State, Tolerance, Type, compute_by_state};
+use crate::function::{Tolerance, define};
 
-/// `chi_square_gof_test(value, is_base)`.
-pub struct ChiSquareGofTest;
-
-impl Function for ChiSquareGofTest {
-    fn name(&self) -> &'static str {
-        "chi_square_gof_test"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[VALUE, IS_BASE, BINS, BINNING, EDGES];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        OUTCOME
-    }
-
-    fn short(&self) -> &'static str {
-        "Chi-square goodness of fit: does the study sample have the base's shares, taken as exact?"
-    }
-
-    fn long(&self) -> &'static str {
-        concat!(include_str!("chi_square_gof.md"), "\n", include_str!("cells.md"))
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![shift(5.333_333_333_333_333, 1.154_700_538_379_251_5, 0.020_921_335_337_793_973)]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Relative(1e-9)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Ok(Some(cells::state(&Self, Placing::of(options, 2)?, goodness_of_fit)))
+define! {
+    /// `chi_square_gof_test(value, is_base)`.
+    pub struct ChiSquareGofTest {
+        name: "chi_square_gof_test",
+        kind: Aggregate,
+        args: &[VALUE, IS_BASE, BINS, BINNING, EDGES],
+        returns: OUTCOME,
+        short: "Chi-square goodness of fit: does the study sample have the base's shares, taken as exact?",
+        long: concat!(include_str!("chi_square_gof.md"), "\n", include_str!("cells.md")),
+        examples: vec![shift(5.333_333_333_333_333, 1.154_700_538_379_251_5, 0.020_921_335_337_793_973)],
+        tolerance: Tolerance::Relative(1e-9),
+        state: |options| Ok(Some(cells::state(&Self, Placing::of(options, 2)?, goodness_of_fit))),
     }
 }
 

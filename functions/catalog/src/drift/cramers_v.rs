@@ -1,32 +1,36 @@
 //! Cramér's V.
 
-use super::cells::{Table, measure};
+use super::cells::{self, ARGS, Placing, Table};
 use super::{OUTCOME, Outcome, SHIFT, counts, shift};
-use crate::function::{Tolerance, Type};
+use crate::function::{Tolerance, Type, define};
 
-measure! {
+define! {
     /// `cramers_v(value, is_base)`: the association with its test.
     pub struct CramersV {
         name: "cramers_v",
+        kind: Aggregate,
+        args: ARGS,
         returns: OUTCOME,
         short: "Cramér's V between category and sample, 0 to 1, with the p-value of chi-square",
         long: concat!(include_str!("cramers_v.md"), "\n", include_str!("cells.md")),
-        example: shift(0.5, 0.5, 0.157_299_207_050_284_77),
+        examples: vec![shift(0.5, 0.5, 0.157_299_207_050_284_77)],
         tolerance: Tolerance::Relative(1e-9),
-        measure: cramers_v,
+        state: |options| Ok(Some(cells::state(&Self, Placing::of(options, 2)?, cramers_v))),
     }
 }
 
-measure! {
+define! {
     /// `cramers_v_value(value, is_base)`: the association alone.
     pub struct CramersVValue {
         name: "cramers_v_value",
+        kind: Aggregate,
+        args: ARGS,
         returns: Type::Float64,
         short: "Cramér's V between category and sample, 0 to 1",
         long: concat!(include_str!("cramers_v.md"), "\n", include_str!("cells.md")),
-        example: counts(SHIFT, 0.5.into()),
+        examples: vec![counts(SHIFT, 0.5.into())],
         tolerance: Tolerance::Relative(1e-9),
-        measure: cramers_v,
+        state: |options| Ok(Some(cells::state(&Self, Placing::of(options, 2)?, cramers_v))),
     }
 }
 

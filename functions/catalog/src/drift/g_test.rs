@@ -3,51 +3,20 @@
 use super::cells::{self, BINNING, BINS, EDGES, Placing, Table, VALUE};
 use super::{IS_BASE, OUTCOME, Outcome, shift};
 use crate::distribution::deviance;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, State, Tolerance, Type, compute_by_state};
+use crate::function::{Tolerance, define};
 
-/// `g_test(value, is_base)`.
-pub struct GTest;
-
-impl Function for GTest {
-    fn name(&self) -> &'static str {
-        "g_test"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[VALUE, IS_BASE, BINS, BINNING, EDGES];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        OUTCOME
-    }
-
-    fn short(&self) -> &'static str {
-        "G-test (likelihood ratio) of homogeneity: do two samples come from one distribution over categories?"
-    }
-
-    fn long(&self) -> &'static str {
-        concat!(include_str!("g_test.md"), "\n", include_str!("cells.md"))
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![shift(2.092_992_575_058_191_5, 0.5, 0.147_975_959_385_026_6)]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Relative(1e-9)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Ok(Some(cells::state(&Self, Placing::of(options, 2)?, g)))
+define! {
+    /// `g_test(value, is_base)`.
+    pub struct GTest {
+        name: "g_test",
+        kind: Aggregate,
+        args: &[VALUE, IS_BASE, BINS, BINNING, EDGES],
+        returns: OUTCOME,
+        short: "G-test (likelihood ratio) of homogeneity: do two samples come from one distribution over categories?",
+        long: concat!(include_str!("g_test.md"), "\n", include_str!("cells.md")),
+        examples: vec![shift(2.092_992_575_058_191_5, 0.5, 0.147_975_959_385_026_6)],
+        tolerance: Tolerance::Relative(1e-9),
+        state: |options| Ok(Some(cells::state(&Self, Placing::of(options, 2)?, g))),
     }
 }
 

@@ -3,104 +3,46 @@
 use super::cells::{self, BINNING, BINS, EDGES, Placing, Table, VALUE};
 use super::{IS_BASE, OUTCOME, Outcome, SHIFT, counts, shift};
 use crate::distribution::deviance;
-use crate::function::{
-    Arg, Call, Column, Error, Example, Function, Kind, State, Tolerance, Type, Value, compute_by_state,
-};
+use crate::function::{Arg, Call, Error, Tolerance, Type, Value, define};
 
 const BASE: Arg =
     Arg::option("base", Type::Float64, "2.0", "the base of the logarithm; with 2 the distance is at most 1");
 
 const ARGS: &[Arg] = &[VALUE, IS_BASE, BASE, BINS, BINNING, EDGES];
 
-/// `js_distance(value, is_base)`: the distance with its test.
-pub struct JsDistance;
-
-/// `js_distance_value(value, is_base)`: the distance alone.
-pub struct JsDistanceValue;
-
-impl Function for JsDistance {
-    fn name(&self) -> &'static str {
-        "js_distance"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        OUTCOME
-    }
-
-    fn short(&self) -> &'static str {
-        "Jensen–Shannon distance between two distributions over cells, with the p-value of chi-square"
-    }
-
-    fn long(&self) -> &'static str {
-        concat!(include_str!("js_distance.md"), "\n", include_str!("cells.md"))
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![shift(0.434_421_311_103_480_65, 0.434_421_311_103_480_65, 0.157_299_207_050_284_77)]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Absolute(1e-9)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        let base = base(options)?;
-        Ok(Some(cells::state(&Self, Placing::of(options, 3)?, move |table| jensen_shannon(table, base))))
+define! {
+    /// `js_distance(value, is_base)`: the distance with its test.
+    pub struct JsDistance {
+        name: "js_distance",
+        kind: Aggregate,
+        args: ARGS,
+        returns: OUTCOME,
+        short: "Jensen–Shannon distance between two distributions over cells, with the p-value of chi-square",
+        long: concat!(include_str!("js_distance.md"), "\n", include_str!("cells.md")),
+        examples: vec![shift(0.434_421_311_103_480_65, 0.434_421_311_103_480_65, 0.157_299_207_050_284_77)],
+        tolerance: Tolerance::Absolute(1e-9),
+        state: |options| {
+            let base = base(options)?;
+            Ok(Some(cells::state(&Self, Placing::of(options, 3)?, move |table| jensen_shannon(table, base))))
+        },
     }
 }
 
-impl Function for JsDistanceValue {
-    fn name(&self) -> &'static str {
-        "js_distance_value"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        Type::Float64
-    }
-
-    fn short(&self) -> &'static str {
-        "Jensen–Shannon distance between two distributions over cells"
-    }
-
-    fn long(&self) -> &'static str {
-        concat!(include_str!("js_distance.md"), "\n", include_str!("cells.md"))
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![counts(SHIFT, 0.434_421_311_103_480_65.into())]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Absolute(1e-9)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        let base = base(options)?;
-        Ok(Some(cells::state(&Self, Placing::of(options, 3)?, move |table| jensen_shannon(table, base))))
+define! {
+    /// `js_distance_value(value, is_base)`: the distance alone.
+    pub struct JsDistanceValue {
+        name: "js_distance_value",
+        kind: Aggregate,
+        args: ARGS,
+        returns: Type::Float64,
+        short: "Jensen–Shannon distance between two distributions over cells",
+        long: concat!(include_str!("js_distance.md"), "\n", include_str!("cells.md")),
+        examples: vec![counts(SHIFT, 0.434_421_311_103_480_65.into())],
+        tolerance: Tolerance::Absolute(1e-9),
+        state: |options| {
+            let base = base(options)?;
+            Ok(Some(cells::state(&Self, Placing::of(options, 3)?, move |table| jensen_shannon(table, base))))
+        },
     }
 }
 

@@ -4,103 +4,44 @@ use super::cells::{self, BINNING, BINS, EDGES, Placing, Table, VALUE};
 use super::smoothing::{SMOOTHING, Smoothing};
 use super::{IS_BASE, OUTCOME, Outcome, SHIFT, counts, shift};
 use crate::distribution::deviance;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, State, Tolerance, Type, compute_by_state};
+use crate::function::{Arg, Tolerance, Type, define};
 
 const ARGS: &[Arg] = &[VALUE, IS_BASE, SMOOTHING, BINS, BINNING, EDGES];
 
-/// `kl_divergence(value, is_base)`: the divergence with its test.
-pub struct KlDivergence;
-
-/// `kl_divergence_value(value, is_base)`: the divergence alone.
-pub struct KlDivergenceValue;
-
-impl Function for KlDivergence {
-    fn name(&self) -> &'static str {
-        "kl_divergence"
-    }
-
-    fn aliases(&self) -> &'static [&'static str] {
-        &["relative_entropy"]
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        OUTCOME
-    }
-
-    fn short(&self) -> &'static str {
-        "Kullback–Leibler divergence of the study sample from the base over cells, with the p-value of chi-square"
-    }
-
-    fn long(&self) -> &'static str {
-        concat!(include_str!("kl_divergence.md"), "\n", include_str!("cells.md"))
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![shift(0.549_306_144_334_054_8, 0.549_306_144_334_054_8, 0.157_299_207_050_284_77)]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Absolute(1e-9)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        let (placing, smoothing) = (Placing::of(options, 3)?, Smoothing::of(options, 2)?);
-        Ok(Some(cells::state(&Self, placing, move |table| kullback_leibler(table, smoothing))))
+define! {
+    /// `kl_divergence(value, is_base)`: the divergence with its test.
+    pub struct KlDivergence {
+        name: "kl_divergence",
+        aliases: &["relative_entropy"],
+        kind: Aggregate,
+        args: ARGS,
+        returns: OUTCOME,
+        short: "Kullback–Leibler divergence of the study sample from the base over cells, with the p-value of chi-square",
+        long: concat!(include_str!("kl_divergence.md"), "\n", include_str!("cells.md")),
+        examples: vec![shift(0.549_306_144_334_054_8, 0.549_306_144_334_054_8, 0.157_299_207_050_284_77)],
+        tolerance: Tolerance::Absolute(1e-9),
+        state: |options| {
+            let (placing, smoothing) = (Placing::of(options, 3)?, Smoothing::of(options, 2)?);
+            Ok(Some(cells::state(&Self, placing, move |table| kullback_leibler(table, smoothing))))
+        },
     }
 }
 
-impl Function for KlDivergenceValue {
-    fn name(&self) -> &'static str {
-        "kl_divergence_value"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        Type::Float64
-    }
-
-    fn short(&self) -> &'static str {
-        "Kullback–Leibler divergence of the study sample from the base over cells"
-    }
-
-    fn long(&self) -> &'static str {
-        concat!(include_str!("kl_divergence.md"), "\n", include_str!("cells.md"))
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![counts(SHIFT, 0.549_306_144_334_054_8.into())]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Absolute(1e-9)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        let (placing, smoothing) = (Placing::of(options, 3)?, Smoothing::of(options, 2)?);
-        Ok(Some(cells::state(&Self, placing, move |table| kullback_leibler(table, smoothing))))
+define! {
+    /// `kl_divergence_value(value, is_base)`: the divergence alone.
+    pub struct KlDivergenceValue {
+        name: "kl_divergence_value",
+        kind: Aggregate,
+        args: ARGS,
+        returns: Type::Float64,
+        short: "Kullback–Leibler divergence of the study sample from the base over cells",
+        long: concat!(include_str!("kl_divergence.md"), "\n", include_str!("cells.md")),
+        examples: vec![counts(SHIFT, 0.549_306_144_334_054_8.into())],
+        tolerance: Tolerance::Absolute(1e-9),
+        state: |options| {
+            let (placing, smoothing) = (Placing::of(options, 3)?, Smoothing::of(options, 2)?);
+            Ok(Some(cells::state(&Self, placing, move |table| kullback_leibler(table, smoothing))))
+        },
     }
 }
 

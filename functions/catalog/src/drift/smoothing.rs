@@ -1,6 +1,6 @@
 //! What becomes of cells with values on one side only, where a measure divides by their shares.
 
-use super::cells::{Cell, Table, choice};
+use super::cells::{Cell, Table};
 use crate::function::{Arg, Call, Error, Type};
 
 pub(super) const SMOOTHING: Arg =
@@ -18,7 +18,7 @@ pub(crate) enum Smoothing {
 impl Smoothing {
     /// As the option at an index says.
     pub(super) fn of(call: &Call<'_>, index: usize) -> Result<Self, Error> {
-        Ok(if choice(call, index, "smoothing", ["jeffreys", "none"])? == "none" { Self::None } else { Self::Jeffreys })
+        Ok(if call.choice(index, "smoothing", ["jeffreys", "none"])? == "none" { Self::None } else { Self::Jeffreys })
     }
 
     /// The share of each cell in the base and in the study sample. The notes say what was added, or in how many cells the

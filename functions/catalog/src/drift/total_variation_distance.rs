@@ -1,32 +1,36 @@
 //! The total variation distance.
 
-use super::cells::{Table, measure};
+use super::cells::{self, ARGS, Placing, Table};
 use super::{OUTCOME, Outcome, SHIFT, counts, shift};
-use crate::function::{Tolerance, Type};
+use crate::function::{Tolerance, Type, define};
 
-measure! {
+define! {
     /// `total_variation_distance(value, is_base)`: the distance with its test.
     pub struct TotalVariationDistance {
         name: "total_variation_distance",
+        kind: Aggregate,
+        args: ARGS,
         returns: OUTCOME,
         short: "Total variation distance between two distributions over cells, 0 to 1, with the p-value of chi-square",
         long: concat!(include_str!("total_variation_distance.md"), "\n", include_str!("cells.md")),
-        example: shift(0.5, 0.5, 0.157_299_207_050_284_77),
+        examples: vec![shift(0.5, 0.5, 0.157_299_207_050_284_77)],
         tolerance: Tolerance::Absolute(1e-9),
-        measure: total_variation,
+        state: |options| Ok(Some(cells::state(&Self, Placing::of(options, 2)?, total_variation))),
     }
 }
 
-measure! {
+define! {
     /// `total_variation_distance_value(value, is_base)`: the distance alone.
     pub struct TotalVariationDistanceValue {
         name: "total_variation_distance_value",
+        kind: Aggregate,
+        args: ARGS,
         returns: Type::Float64,
         short: "Total variation distance between two distributions over cells, 0 to 1",
         long: concat!(include_str!("total_variation_distance.md"), "\n", include_str!("cells.md")),
-        example: counts(SHIFT, 0.5.into()),
+        examples: vec![counts(SHIFT, 0.5.into())],
         tolerance: Tolerance::Absolute(1e-9),
-        measure: total_variation,
+        state: |options| Ok(Some(cells::state(&Self, Placing::of(options, 2)?, total_variation))),
     }
 }
 

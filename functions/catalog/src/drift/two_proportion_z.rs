@@ -3,51 +3,20 @@
 use super::cells::{self, Placing, Table, VALUE};
 use super::{IS_BASE, OUTCOME, Outcome, shift};
 use crate::distribution::normal_two_sided;
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, State, Tolerance, Type, compute_by_state};
+use crate::function::{Tolerance, define};
 
-/// `two_proportion_z_test(value, is_base)`.
-pub struct TwoProportionZTest;
-
-impl Function for TwoProportionZTest {
-    fn name(&self) -> &'static str {
-        "two_proportion_z_test"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[VALUE, IS_BASE];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        OUTCOME
-    }
-
-    fn short(&self) -> &'static str {
-        "Two-proportion z-test: is the share of one of two values the same in both samples?"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("two_proportion_z.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![shift(std::f64::consts::SQRT_2, 0.5, 0.157_299_207_050_285_13)]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Relative(1e-9)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, _options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Ok(Some(cells::state(&Self, Placing::TwoValues, two_proportions)))
+define! {
+    /// `two_proportion_z_test(value, is_base)`.
+    pub struct TwoProportionZTest {
+        name: "two_proportion_z_test",
+        kind: Aggregate,
+        args: &[VALUE, IS_BASE],
+        returns: OUTCOME,
+        short: "Two-proportion z-test: is the share of one of two values the same in both samples?",
+        long: include_str!("two_proportion_z.md"),
+        examples: vec![shift(std::f64::consts::SQRT_2, 0.5, 0.157_299_207_050_285_13)],
+        tolerance: Tolerance::Relative(1e-9),
+        state: |_options| Ok(Some(cells::state(&Self, Placing::TwoValues, two_proportions))),
     }
 }
 

@@ -3,61 +3,31 @@
 use super::samples::{Finding, too_few};
 use super::{Notes, OUTCOME, Outcome, TWO_SAMPLES, each_row};
 use crate::distribution::student_two_sided;
-use crate::function::{
-    Arg, BadState, Call, Column, Error, Example, Function, Kind, State, Tolerance, Type, compute_by_state,
-};
+use crate::function::{BadState, Call, Column, Error, Example, State, Step, Tolerance, define};
 use crate::sum::{ExactMoments, read_u64};
 
-/// `welch_t_test(value, is_base)`.
-pub struct WelchTTest;
-
-impl Function for WelchTTest {
-    fn name(&self) -> &'static str {
-        "welch_t_test"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        TWO_SAMPLES
-    }
-
-    fn returns(&self) -> Type {
-        OUTCOME
-    }
-
-    fn short(&self) -> &'static str {
-        "Welch's t-test: do two samples have one mean, whatever their variances?"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("welch.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        let outcome = Outcome {
-            statistic: Some(3.674_234_614_174_767_3),
-            effect_size: Some(3.0),
-            p_value: Some(0.021_311_641_128_756_737),
-            n_base: 3,
-            n_study: 3,
-            note: None,
-        };
-        vec![Example::two_samples(&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0], outcome.into_value())]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Relative(1e-10)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, _options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Ok(Some(Box::new(Moments::default())))
+define! {
+    /// `welch_t_test(value, is_base)`.
+    pub struct WelchTTest {
+        name: "welch_t_test",
+        kind: Aggregate,
+        args: TWO_SAMPLES,
+        returns: OUTCOME,
+        short: "Welch's t-test: do two samples have one mean, whatever their variances?",
+        long: include_str!("welch.md"),
+        examples: {
+            let outcome = Outcome {
+                statistic: Some(3.674_234_614_174_767_3),
+                effect_size: Some(3.0),
+                p_value: Some(0.021_311_641_128_756_737),
+                n_base: 3,
+                n_study: 3,
+                note: None,
+            };
+            vec![Example::two_samples(&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0], outcome.into_value())]
+        },
+        tolerance: Tolerance::Relative(1e-10),
+        state: |_options| Ok(Some(Box::new(Moments::default()))),
     }
 }
 
@@ -79,12 +49,12 @@ struct Sample {
 }
 
 impl Sample {
-    fn add(&mut self, value: Option<f64>) {
+    fn step(&mut self, value: Option<f64>, step: Step) {
         match value {
-            None => self.nulls += 1,
-            Some(value) if value.is_nan() => self.nans += 1,
-            Some(value) if value.is_infinite() => self.infinities += 1,
-            Some(value) => self.moments.add(value),
+            None => step.count(&mut self.nulls),
+            Some(value) if value.is_nan() => step.count(&mut self.nans),
+            Some(value) if value.is_infinite() => step.count(&mut self.infinities),
+            Some(value) => step.moments(&mut self.moments, value),
         }
     }
 
@@ -118,15 +88,29 @@ impl Sample {
     }
 }
 
-impl State for Moments {
-    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+impl Moments {
+    fn step(&mut self, call: &Call<'_>, step: Step) -> Result<(), Error> {
         let value = call.floats(0)?;
         let unassigned = each_row(call, |is_base, row| {
             let sample = if is_base { &mut self.base } else { &mut self.study };
-            sample.add(row.map(|row| value.get(row)));
+            sample.step(row.map(|row| value.get(row)), step);
         })?;
-        self.unassigned += unassigned as u64;
+        step.count_by(&mut self.unassigned, unassigned as u64);
         Ok(())
+    }
+}
+
+impl State for Moments {
+    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Add)
+    }
+
+    fn slide(&mut self) -> bool {
+        true
+    }
+
+    fn retract(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Retract)
     }
 
     fn merge(&mut self, mut bytes: &[u8]) -> Result<(), BadState> {

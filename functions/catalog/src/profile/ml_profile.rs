@@ -3,61 +3,24 @@
 use std::borrow::Cow;
 
 use super::{Profile, Values as Held};
-use crate::function::{
-    Arg, BadState, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value, Values,
-    compute_by_state,
-};
+use crate::function::{Arg, BadState, Call, Column, Error, Example, State, Tolerance, Type, Value, Values, define};
 
-/// `ml_profile(x)`.
-pub struct MlProfile;
-
-impl Function for MlProfile {
-    fn name(&self) -> &'static str {
-        "ml_profile"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Profiles
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[Arg::new("x", Type::Float64OrText, "the value: a number, or a category")];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        Type::Bytes
-    }
-
-    fn short(&self) -> &'static str {
-        "The distribution of a column as a value that can be kept, merged and compared."
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("ml_profile.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![
+define! {
+    /// `ml_profile(x)`.
+    pub struct MlProfile {
+        name: "ml_profile",
+        kind: Aggregate,
+        section: Profiles,
+        args: &[Arg::new("x", Type::Float64OrText, "the value: a number, or a category")],
+        returns: Type::Bytes,
+        short: "The distribution of a column as a value that can be kept, merged and compared.",
+        long: include_str!("ml_profile.md"),
+        examples: vec![
             Example { rows: [1.0, 2.0, 2.0].map(|x| vec![x.into()]).into(), returns: numbers() },
             Example { rows: vec![vec!["SEA".into()], vec![Value::Null], vec!["SEA".into()]], returns: texts() },
-        ]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Exact
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, _options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Ok(Some(Box::new(Profile::new())))
+        ],
+        tolerance: Tolerance::Exact,
+        state: |_options| Ok(Some(Box::new(Profile::new()))),
     }
 }
 

@@ -2,61 +2,24 @@
 
 use super::Profile;
 use super::ml_profile::{bytes, numbers, texts};
-use crate::function::{
-    Arg, BadState, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value,
-    compute_by_state,
-};
+use crate::function::{Arg, BadState, Call, Column, Error, Example, State, Tolerance, Type, Value, define};
 
-/// `ml_profile_merge(p)`.
-pub struct MlProfileMerge;
-
-impl Function for MlProfileMerge {
-    fn name(&self) -> &'static str {
-        "ml_profile_merge"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Profiles
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[Arg::new("p", Type::Bytes, "the profile of a part of the rows")];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        Type::Bytes
-    }
-
-    fn short(&self) -> &'static str {
-        "Merges profiles: the bytes that one profile of all their rows has."
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("ml_profile_merge.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![
+define! {
+    /// `ml_profile_merge(p)`.
+    pub struct MlProfileMerge {
+        name: "ml_profile_merge",
+        kind: Aggregate,
+        section: Profiles,
+        args: &[Arg::new("p", Type::Bytes, "the profile of a part of the rows")],
+        returns: Type::Bytes,
+        short: "Merges profiles: the bytes that one profile of all their rows has.",
+        long: include_str!("ml_profile_merge.md"),
+        examples: vec![
             Example { rows: vec![vec![texts()], vec![Value::Null]], returns: texts() },
             Example { rows: vec![vec![numbers()]], returns: numbers() },
-        ]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Exact
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, _options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Ok(Some(Box::new(Merged(Profile::new()))))
+        ],
+        tolerance: Tolerance::Exact,
+        state: |_options| Ok(Some(Box::new(Merged(Profile::new())))),
     }
 }
 

@@ -2,49 +2,20 @@
 
 use super::common::{CONFIDENCE, Level, MEASURE, pairs};
 use super::confusion::{Confusion, LABEL, PREDICTION, Summary};
-use crate::function::{
-    Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value, compute_by_state,
-};
+use crate::function::{Example, Tolerance, Value, define};
 
-/// `accuracy(label, prediction)`.
-pub struct Accuracy;
-
-impl Function for Accuracy {
-    fn name(&self) -> &'static str {
-        "accuracy"
-    }
-
-    fn aliases(&self) -> &'static [&'static str] {
-        &["accuracy_score"]
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Quality
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[LABEL, PREDICTION, CONFIDENCE];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        MEASURE
-    }
-
-    fn short(&self) -> &'static str {
-        "Accuracy: the share of predictions that are right, with its interval"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("classification.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+define! {
+    /// `accuracy(label, prediction)`.
+    pub struct Accuracy {
+        name: "accuracy",
+        aliases: &["accuracy_score"],
+        kind: Aggregate,
+        section: Quality,
+        args: &[LABEL, PREDICTION, CONFIDENCE],
+        returns: MEASURE,
+        short: "Accuracy: the share of predictions that are right, with its interval",
+        long: include_str!("classification.md"),
+        examples: vec![Example {
             rows: pairs(&[("spam", "spam"), ("ham", "ham"), ("spam", "ham"), ("ham", "ham")]),
             returns: Value::Record(vec![
                 ("value", 0.75.into()),
@@ -53,19 +24,11 @@ impl Function for Accuracy {
                 ("n", 4_i64.into()),
                 ("note", Value::Null),
             ]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Absolute(1e-12)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        let summary = Summary::Accuracy(Level::option(options, 2)?);
-        Ok(Some(Box::new(Confusion::new(self.name(), summary))))
+        }],
+        tolerance: Tolerance::Absolute(1e-12),
+        state: |options| {
+            let summary = Summary::Accuracy(Level::option(options, 2)?);
+            Ok(Some(Box::new(Confusion::new(Self.name(), summary))))
+        },
     }
 }

@@ -80,7 +80,7 @@ fn check(x: &[f64], y: &[f64]) -> Result<(), String> {
 }
 
 /// On the line between the corners around a score, and level beyond the ends.
-fn interpolate(score: f64, x: &[f64], y: &[f64]) -> f64 {
+pub(super) fn interpolate(score: f64, x: &[f64], y: &[f64]) -> f64 {
     if score.is_nan() {
         return f64::NAN;
     }

@@ -1,9 +1,9 @@
 //! Confidence-based performance estimation.
 
 use super::common::{LeftOut, NO_PROBABILITY, NO_ROWS, count, float, pairs, record, text};
+use super::expected::{Estimate, Expected, Performance};
 use crate::drift::Notes;
 use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Section, Tolerance, Type, Value};
-use crate::sum::ExactSum;
 
 /// The struct that it returns.
 const RECORD: Type = Type::Record(&[
@@ -104,31 +104,30 @@ impl Function for Cbpe {
             Some(other) => return Err(call.refuse(format!("`standard_errors` is {other}, but it has to be above 0"))),
         };
         let (probability, prediction) = (call.floats(0)?, call.booleans(1)?);
-        let (mut left_out, mut notes) = (LeftOut::default(), Notes::default());
-        let (mut probabilities, mut positives) = (Vec::new(), 0_u64);
-        let (mut hits, mut misses) = (ExactSum::new(), ExactSum::new());
+        let (mut left_out, mut notes, mut expected) = (LeftOut::default(), Notes::default(), Expected::default());
         for row in 0..call.rows() {
-            let p = probability.get(row) + 0.0;
+            let p = probability.get(row);
             if !(call.is_given(0, row) && call.is_given(1, row)) {
                 left_out.nulls += 1;
             } else if (0.0..=1.0).contains(&p) {
-                probabilities.push(p);
-                let is_positive = prediction.get(row);
-                positives += u64::from(is_positive);
-                if is_positive { &mut hits } else { &mut misses }.add(p);
+                expected.add(p, prediction.get(row));
             } else {
                 left_out.unusable += 1;
             }
         }
         left_out.note(&mut notes, NO_PROBABILITY);
-        let n = probabilities.len() as u64;
+        let n = expected.n();
         let estimates = if n == 0 {
             notes.add(NO_ROWS);
             [None; 5]
         } else {
-            let counts = Expected { n: n as f64, predicted: positives as f64, hits: hits.sum(), misses: misses.sum() };
-            counts.estimates(probabilities, &mut notes)
+            expected.estimates()
         };
+        for (estimate, performance) in estimates.iter().zip(Performance::ALL).filter(|_| n > 0) {
+            if estimate.is_none() {
+                notes.add(format!("{} has nothing to be of", performance.name()));
+            }
+        }
         let bounds = |estimate: Option<Estimate>| {
             let side = |sign: f64| estimate.map(|e| (e.value + sign * reach * e.error).clamp(0.0, 1.0));
             [float(estimate.map(|e| e.value)), float(side(-1.0)), float(side(1.0))]
@@ -136,91 +135,4 @@ impl Function for Cbpe {
         let fields: Vec<Value> = estimates.into_iter().flat_map(bounds).chain([count(n), text(notes.text())]).collect();
         Ok(record(RECORD, &fields))
     }
-}
-
-/// An expected measure and its standard error.
-#[derive(Debug, Clone, Copy)]
-struct Estimate {
-    value: f64,
-    error: f64,
-}
-
-impl Estimate {
-    /// The share of `successes` in `n`.
-    fn share(successes: f64, n: f64) -> Option<Self> {
-        let value = successes / n;
-        (n > 0.0).then(|| Self { value, error: (value * (1.0 - value) / n).max(0.0).sqrt() })
-    }
-}
-
-/// The confusion matrix to be expected.
-#[derive(Debug)]
-struct Expected {
-    n: f64,
-    predicted: f64,
-    hits: f64,
-    misses: f64,
-}
-
-impl Expected {
-    /// Accuracy, precision, recall, F1 and the area under the ROC curve.
-    fn estimates(&self, probabilities: Vec<f64>, notes: &mut Notes) -> [Option<Estimate>; 5] {
-        let Self { n, predicted, hits, misses } = *self;
-        let false_alarms = predicted - hits;
-        let right = hits + (n - predicted - misses);
-        // F1 is the share of hits among hits, false alarms and misses, times a factor.
-        let union = hits + false_alarms + misses;
-        let factor = union / (hits + 0.5 * (false_alarms + misses));
-        let f1 = Estimate::share(hits, union).map(|e| Estimate { value: e.value * factor, error: e.error * factor });
-        let area = area(probabilities);
-        let estimates = [
-            ("accuracy", Estimate::share(right, n)),
-            ("precision", Estimate::share(hits, predicted)),
-            ("recall", Estimate::share(hits, hits + misses)),
-            ("F1", f1),
-            ("ROC AUC", area),
-        ];
-        for (name, estimate) in &estimates {
-            if estimate.is_none() {
-                notes.add(format!("{name} has nothing to be of"));
-            }
-        }
-        estimates.map(|(_, estimate)| estimate)
-    }
-}
-
-/// The expected area under the ROC curve of rows ordered by their probability.
-fn area(mut probabilities: Vec<f64>) -> Option<Estimate> {
-    probabilities.sort_unstable_by(f64::total_cmp);
-    let ties: Vec<(f64, f64)> = probabilities
-        .chunk_by(|a, b| a.to_bits() == b.to_bits())
-        .filter_map(|tie| Some((*tie.first()?, tie.len() as f64)))
-        .collect();
-    let positives: f64 = ties.iter().map(|(p, n)| p * n).sum();
-    let negatives: f64 = ties.iter().map(|(p, n)| (1.0 - p) * n).sum();
-    if positives <= 0.0 || negatives <= 0.0 {
-        return None;
-    }
-    // For a positive in each tie the share of negatives below it, and for a negative that of positives above it.
-    let (mut below, mut above) = (0.0, positives);
-    let places: Vec<[f64; 4]> = ties
-        .iter()
-        .map(|(p, n)| {
-            let (here, there) = (p * n, (1.0 - p) * n);
-            above -= here;
-            let place = [here, (below + there / 2.0) / negatives, there, (above + here / 2.0) / positives];
-            below += there;
-            place
-        })
-        .collect();
-    let value = places.iter().map(|[weight, share, ..]| weight * share).sum::<f64>() / positives;
-    // The spread over the rarer label.
-    let is_rarer = positives <= negatives;
-    let total = positives.min(negatives);
-    let spread = |[a, b, c, d]: &[f64; 4]| {
-        let (weight, share) = if is_rarer { (a, b) } else { (c, d) };
-        weight * (share - value) * (share - value)
-    };
-    let variance = places.iter().map(spread).sum::<f64>() / total;
-    Some(Estimate { value, error: (variance / total).sqrt() })
 }

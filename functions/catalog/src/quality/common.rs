@@ -1,9 +1,9 @@
 //! What the measures of quality share: their result, intervals, and rows that take no part.
 
 use crate::bytes::{Reader, Writer};
-use crate::distribution::normal_quantile;
+use crate::distribution::{normal_quantile, student_quantile};
 use crate::drift::Notes;
-use crate::function::{Arg, BadState, Call, Column, Error, Type, Value, Values};
+use crate::function::{Arg, BadState, Call, Column, Error, Step, Type, Value, Values};
 
 /// The struct that a measure with an interval returns.
 pub const MEASURE: Type = Type::Record(&[
@@ -101,6 +101,11 @@ impl Level {
     pub(super) fn z_among(self, intervals: u64) -> f64 {
         -normal_quantile((1.0 - self.0) / 2.0 / intervals as f64)
     }
+
+    /// The same where the standard error is estimated with so many degrees of freedom.
+    pub(super) fn t(self, freedom: f64) -> f64 {
+        -student_quantile((1.0 - self.0) / 2.0, freedom)
+    }
 }
 
 /// Wilson's interval for the proportion `successes / n`.
@@ -172,18 +177,20 @@ pub(super) const LABEL: Arg = Arg::new("label", Type::Boolean, "what was true");
 pub(super) const SCORE: Arg = Arg::new("score", Type::Float64, "how likely the model held it to be, on any scale");
 pub(super) const PROBABILITY: Arg = Arg::new("probability", Type::Float64, "the predicted probability, from 0 to 1");
 
-/// Calls `take` with each row of `(label BOOLEAN, x DOUBLE, …)` that has no NULL; it says whether it can use `x`.
+/// Calls `take` with each row of `(label BOOLEAN, x DOUBLE, …)` that has no NULL; it says whether it can use `x`. The others
+/// are counted, as rows that come or go.
 pub(super) fn each_labelled(
     call: &Call<'_>,
+    step: Step,
     left_out: &mut LeftOut,
     mut take: impl FnMut(bool, f64) -> bool,
 ) -> Result<(), Error> {
     let (label, x) = (call.booleans(0)?, call.floats(1)?);
     for row in 0..call.rows() {
         if !(call.is_given(0, row) && call.is_given(1, row)) {
-            left_out.nulls += 1;
+            step.count(&mut left_out.nulls);
         } else if !take(label.get(row), x.get(row)) {
-            left_out.unusable += 1;
+            step.count(&mut left_out.unusable);
         }
     }
     Ok(())
@@ -210,7 +217,7 @@ pub(super) fn ranked(
     unusable: &str,
 ) -> Result<(Vec<Tie>, Notes), Error> {
     let (mut left_out, mut notes, mut scored) = (LeftOut::default(), Notes::default(), Vec::new());
-    each_labelled(call, &mut left_out, |label, score| {
+    each_labelled(call, Step::Add, &mut left_out, |label, score| {
         let is_usable = usable(score);
         if is_usable {
             // One zero.
@@ -220,14 +227,23 @@ pub(super) fn ranked(
     })?;
     left_out.note(&mut notes, unusable);
     scored.sort_unstable_by(|a: &(f64, bool), b| b.0.total_cmp(&a.0));
-    let ties = scored
-        .chunk_by(|a, b| a.0.to_bits() == b.0.to_bits())
-        .filter_map(|tie| {
-            let positives = tie.iter().filter(|(_, label)| *label).count() as u64;
-            Some(Tie { score: tie.first()?.0, positives, negatives: tie.len() as u64 - positives })
-        })
-        .collect();
-    Ok((ties, notes))
+    Ok((ties(scored), notes))
+}
+
+/// Rows in the order of their scores, those of one score together.
+pub(super) fn ties(scored: impl IntoIterator<Item = (f64, bool)>) -> Vec<Tie> {
+    let mut ties: Vec<Tie> = Vec::new();
+    for (score, label) in scored {
+        let (positives, negatives) = (u64::from(label), u64::from(!label));
+        match ties.last_mut() {
+            Some(tie) if tie.score.to_bits() == score.to_bits() => {
+                tie.positives += positives;
+                tie.negatives += negatives;
+            }
+            _ => ties.push(Tie { score, positives, negatives }),
+        }
+    }
+    ties
 }
 
 /// [`ranked`] by any score that is a number.

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::common::{CONFIDENCE, Estimate, LeftOut, Level, Measure, NO_ROWS, proportion, record, text};
 use crate::bytes::{Reader, Writer};
 use crate::drift::Notes;
-use crate::function::{Arg, BadState, Call, Column, Error, Slice, State, Type, Value, Values};
-use crate::suggest::did_you_mean;
+use crate::function::{Arg, BadState, Call, Column, Error, Slice, State, Step, Type, Value, Values};
 
 pub(super) const LABEL: Arg = Arg::new("label", Type::Float64OrText, "the class that was true");
 pub(super) const PREDICTION: Arg = Arg::new("prediction", Type::Float64OrText, "the class that was predicted");
@@ -165,21 +164,11 @@ impl Summary {
             Some(other) => return Err(call.refuse(format!("`positive` is {other}, which is no class"))),
             None => None,
         };
-        let average = match call.option(3) {
-            None => Average::Binary,
-            Some(Value::Text(name)) => match name.to_lowercase().as_str() {
-                "binary" => Average::Binary,
-                "macro" => Average::Macro,
-                "micro" => Average::Micro,
-                "weighted" => Average::Weighted,
-                _ => {
-                    let hint = did_you_mean(&name, ["binary", "macro", "micro", "weighted"]);
-                    return Err(call.refuse(format!(
-                        "`average` is '{name}', but it has to be 'binary', 'macro', 'micro' or 'weighted'{hint}"
-                    )));
-                }
-            },
-            Some(other) => return Err(call.refuse(format!("`average` is {other}, but it has to be a name"))),
+        let average = match call.choice(3, "average", ["binary", "macro", "micro", "weighted"])? {
+            "macro" => Average::Macro,
+            "micro" => Average::Micro,
+            "weighted" => Average::Weighted,
+            _ => Average::Binary,
         };
         Ok(Self::Rate { rate, positive, average, level: Level::option(call, 4)? })
     }
@@ -391,8 +380,8 @@ impl Rate {
     }
 }
 
-impl State for Confusion {
-    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+impl Confusion {
+    fn step(&mut self, call: &Call<'_>, step: Step) -> Result<(), Error> {
         let (labels, predictions) = (Classes::of(call, 0)?, Classes::of(call, 1)?);
         if matches!(
             (&labels, &predictions),
@@ -406,17 +395,37 @@ impl State for Confusion {
         let mut counts: BTreeMap<(ClassRef<'_>, ClassRef<'_>), u64> = BTreeMap::new();
         for row in 0..call.rows() {
             if !(call.is_given(0, row) && call.is_given(1, row)) {
-                self.left_out.nulls += 1;
+                step.count(&mut self.left_out.nulls);
             } else if let (Some(label), Some(prediction)) = (labels.at(row), predictions.at(row)) {
                 *counts.entry((label, prediction)).or_default() += 1;
             } else {
-                self.left_out.unusable += 1;
+                step.count(&mut self.left_out.unusable);
             }
         }
         for ((label, prediction), count) in counts {
-            *self.counts.entry((label.into_class(), prediction.into_class())).or_default() += count;
+            let pair = (label.into_class(), prediction.into_class());
+            let total = self.counts.entry(pair.clone()).or_default();
+            step.count_by(total, count);
+            // A pair that nothing has any more is no class to average over.
+            if *total == 0 {
+                self.counts.remove(&pair);
+            }
         }
         Ok(())
+    }
+}
+
+impl State for Confusion {
+    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Add)
+    }
+
+    fn slide(&mut self) -> bool {
+        true
+    }
+
+    fn retract(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Retract)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<(), BadState> {

@@ -3,10 +3,7 @@
 use super::common::{LABEL, LeftOut, SCORE, count, each_labelled, record, text};
 use crate::bytes::{Reader, Writer};
 use crate::drift::Notes;
-use crate::function::{
-    Arg, BadState, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value,
-    compute_by_state,
-};
+use crate::function::{Arg, BadState, Call, Column, Error, Example, State, Step, Tolerance, Type, Value, define};
 
 /// The struct that it returns.
 const RECORD: Type = Type::Record(&[
@@ -19,24 +16,13 @@ const RECORD: Type = Type::Record(&[
     ("note", Type::Text),
 ]);
 
-/// `confusion_by_threshold(label, score)`.
-pub struct ConfusionByThreshold;
-
-impl Function for ConfusionByThreshold {
-    fn name(&self) -> &'static str {
-        "confusion_by_threshold"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Quality
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[
+define! {
+    /// `confusion_by_threshold(label, score)`.
+    pub struct ConfusionByThreshold {
+        name: "confusion_by_threshold",
+        kind: Aggregate,
+        section: Quality,
+        args: &[
             LABEL,
             SCORE,
             Arg::option(
@@ -45,24 +31,11 @@ impl Function for ConfusionByThreshold {
                 "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]",
                 "from which score on a row is predicted true",
             ),
-        ];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        RECORD
-    }
-
-    fn short(&self) -> &'static str {
-        "True and false positives and negatives at each of some thresholds"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("confusion_by_threshold.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+        ],
+        returns: RECORD,
+        short: "True and false positives and negatives at each of some thresholds",
+        long: include_str!("confusion_by_threshold.md"),
+        examples: vec![Example {
             rows: [(false, 0.1), (false, 0.4), (true, 0.35), (true, 0.8)]
                 .map(|(label, score)| vec![label.into(), score.into(), [0.3, 0.5].into()])
                 .into(),
@@ -75,29 +48,21 @@ impl Function for ConfusionByThreshold {
                 ("n", 4_i64.into()),
                 ("note", Value::Null),
             ]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Exact
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        let thresholds = match options.option(2) {
-            None => vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
-            Some(Value::Float64List(thresholds)) if !thresholds.iter().any(|t| t.is_nan()) => thresholds,
-            Some(other) => {
-                return Err(options.refuse(format!("`thresholds` is {other}, but it has to be a list of numbers")));
-            }
-        };
-        let mut sorted = thresholds.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let cells = vec![(0, 0); thresholds.len() + 1];
-        Ok(Some(Box::new(Counts { thresholds, sorted, cells, left_out: LeftOut::default() })))
+        }],
+        tolerance: Tolerance::Exact,
+        state: |options| {
+            let thresholds = match options.option(2) {
+                None => vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+                Some(Value::Float64List(thresholds)) if !thresholds.iter().any(|t| t.is_nan()) => thresholds,
+                Some(other) => {
+                    return Err(options.refuse(format!("`thresholds` is {other}, but it has to be a list of numbers")));
+                }
+            };
+            let mut sorted = thresholds.clone();
+            sorted.sort_unstable_by(f64::total_cmp);
+            let cells = vec![(0, 0); thresholds.len() + 1];
+            Ok(Some(Box::new(Counts { thresholds, sorted, cells, left_out: LeftOut::default() })))
+        },
     }
 }
 
@@ -110,15 +75,29 @@ struct Counts {
     left_out: LeftOut,
 }
 
-impl State for Counts {
-    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+impl Counts {
+    fn step(&mut self, call: &Call<'_>, step: Step) -> Result<(), Error> {
         let Self { sorted: thresholds, cells, left_out, .. } = self;
-        each_labelled(call, left_out, |label, score| {
+        each_labelled(call, step, left_out, |label, score| {
             let place = thresholds.partition_point(|threshold| *threshold <= score);
             let Some(counts) = cells.get_mut(place).filter(|_| !score.is_nan()) else { return false };
-            *(if label { &mut counts.0 } else { &mut counts.1 }) += 1;
+            step.count(if label { &mut counts.0 } else { &mut counts.1 });
             true
         })
+    }
+}
+
+impl State for Counts {
+    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Add)
+    }
+
+    fn slide(&mut self) -> bool {
+        true
+    }
+
+    fn retract(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Retract)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<(), BadState> {

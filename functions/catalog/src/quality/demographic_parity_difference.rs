@@ -1,44 +1,19 @@
 //! The largest difference between the groups' shares of positive predictions.
 
 use super::fairness::{Comparison, DISPARITY, Disparity, PREDICTION_ARGS, Rate};
-use crate::function::{
-    Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value, compute_by_state,
-};
+use crate::function::{Example, Tolerance, Value, define};
 
-/// `demographic_parity_difference(prediction, sensitive)`.
-pub struct DemographicParityDifference;
-
-impl Function for DemographicParityDifference {
-    fn name(&self) -> &'static str {
-        "demographic_parity_difference"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Quality
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        PREDICTION_ARGS
-    }
-
-    fn returns(&self) -> Type {
-        DISPARITY
-    }
-
-    fn short(&self) -> &'static str {
-        "The largest difference between the groups' shares of positive predictions, with its interval"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("fairness.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+define! {
+    /// `demographic_parity_difference(prediction, sensitive)`.
+    pub struct DemographicParityDifference {
+        name: "demographic_parity_difference",
+        kind: Aggregate,
+        section: Quality,
+        args: PREDICTION_ARGS,
+        returns: DISPARITY,
+        short: "The largest difference between the groups' shares of positive predictions, with its interval",
+        long: include_str!("fairness.md"),
+        examples: vec![Example {
             rows: (0..8_u32)
                 .map(|i| vec![(i % 4 < 1 + i / 4).into(), if i < 4 { "a" } else { "b" }.into(), 4_i64.into()])
                 .collect(),
@@ -51,18 +26,8 @@ impl Function for DemographicParityDifference {
                 ("n", 8_i64.into()),
                 ("note", Value::Null),
             ]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Absolute(1e-12)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Disparity::state(options, Comparison::Difference, &[Rate::Selection], 2)
+        }],
+        tolerance: Tolerance::Absolute(1e-12),
+        state: |options| Disparity::state(options, Comparison::Difference, &[Rate::Selection], 2),
     }
 }

@@ -1,44 +1,19 @@
 //! The largest difference between the groups' true or false positive rates.
 
 use super::fairness::{Comparison, DISPARITY, Disparity, LABEL_ARGS, Rate};
-use crate::function::{
-    Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value, compute_by_state,
-};
+use crate::function::{Example, Tolerance, Value, define};
 
-/// `equalized_odds_difference(label, prediction, sensitive)`.
-pub struct EqualizedOddsDifference;
-
-impl Function for EqualizedOddsDifference {
-    fn name(&self) -> &'static str {
-        "equalized_odds_difference"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Quality
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        LABEL_ARGS
-    }
-
-    fn returns(&self) -> Type {
-        DISPARITY
-    }
-
-    fn short(&self) -> &'static str {
-        "The largest difference between the groups' true or false positive rates, with its interval"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("fairness.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+define! {
+    /// `equalized_odds_difference(label, prediction, sensitive)`.
+    pub struct EqualizedOddsDifference {
+        name: "equalized_odds_difference",
+        kind: Aggregate,
+        section: Quality,
+        args: LABEL_ARGS,
+        returns: DISPARITY,
+        short: "The largest difference between the groups' true or false positive rates, with its interval",
+        long: include_str!("fairness.md"),
+        examples: vec![Example {
             rows: (0..16_u32)
                 .map(|i| {
                     vec![
@@ -58,18 +33,8 @@ impl Function for EqualizedOddsDifference {
                 ("n", 16_i64.into()),
                 ("note", "the larger difference is that of the false positive rate".into()),
             ]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Absolute(1e-12)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Disparity::state(options, Comparison::Difference, &[Rate::TruePositive, Rate::FalsePositive], 3)
+        }],
+        tolerance: Tolerance::Absolute(1e-12),
+        state: |options| Disparity::state(options, Comparison::Difference, &[Rate::TruePositive, Rate::FalsePositive], 3),
     }
 }

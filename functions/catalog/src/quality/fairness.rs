@@ -6,7 +6,7 @@ use super::common::{CONFIDENCE, LeftOut, Level, count, float, record, text, wils
 use super::confusion::{Class, ClassRef, Classes};
 use crate::bytes::{Reader, Writer};
 use crate::drift::Notes;
-use crate::function::{Arg, BadState, Call, Column, Error, State, Type, Value};
+use crate::function::{Arg, BadState, Call, Column, Error, State, Step, Type, Value};
 
 pub(super) const LABEL: Arg = Arg::new("label", Type::Boolean, "what was true");
 pub(super) const PREDICTION: Arg = Arg::new("prediction", Type::Boolean, "what was predicted or decided");
@@ -257,15 +257,15 @@ impl Disparity {
     }
 }
 
-impl State for Disparity {
-    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+impl Disparity {
+    fn step(&mut self, call: &Call<'_>, step: Step) -> Result<(), Error> {
         let first = usize::from(self.has_label());
         let (prediction, sensitive) = (call.booleans(first)?, Classes::of(call, first + 1)?);
         let label = if self.has_label() { Some(call.booleans(0)?) } else { None };
         let mut counts: BTreeMap<ClassRef<'_>, Counts> = BTreeMap::new();
         for row in 0..call.rows() {
             if !(0..first + 2).all(|index| call.is_given(index, row)) {
-                self.left_out.nulls += 1;
+                step.count(&mut self.left_out.nulls);
             } else if let Some(group) = sensitive.at(row) {
                 let counts = counts.entry(group).or_default();
                 *match (label.is_some_and(|label| label.get(row)), prediction.get(row)) {
@@ -275,16 +275,35 @@ impl State for Disparity {
                     (false, false) => &mut counts.rejections,
                 } += 1;
             } else {
-                self.left_out.unusable += 1;
+                step.count(&mut self.left_out.unusable);
             }
         }
         for (group, mut counts) in counts {
-            let ours = self.groups.entry(group.into_class()).or_default();
+            let group = group.into_class();
+            let ours = self.groups.entry(group.clone()).or_default();
             for (ours, theirs) in ours.cells().into_iter().zip(counts.cells()) {
-                *ours += *theirs;
+                step.count_by(ours, *theirs);
+            }
+            // A group without rows is none, not one that is too small.
+            if ours.n() == 0 {
+                self.groups.remove(&group);
             }
         }
         Ok(())
+    }
+}
+
+impl State for Disparity {
+    fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Add)
+    }
+
+    fn slide(&mut self) -> bool {
+        true
+    }
+
+    fn retract(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Retract)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<(), BadState> {

@@ -62,10 +62,15 @@ impl Function for IsotonicCalibration {
         if ties.is_empty() {
             notes.add(NO_ROWS);
         }
-        let (x, y) = corners(&blocks(&ties)).into_iter().unzip();
+        let (x, y) = isotonic(&ties);
         let fields = [Value::Float64List(x), Value::Float64List(y), count(positives + negatives), text(notes.text())];
         Ok(record(RECORD, &fields))
     }
+}
+
+/// The scores of the corners, ascending, and their probabilities.
+pub(super) fn isotonic(ties: &[Tie]) -> (Vec<f64>, Vec<f64>) {
+    corners(&blocks(ties)).into_iter().unzip()
 }
 
 /// Neighbouring scores that share one frequency.

@@ -2,49 +2,20 @@
 
 use super::common::{CONFIDENCE, Level, MEASURE, pairs};
 use super::mean_loss::{LABEL, Loss, MeanLoss, PREDICTION};
-use crate::function::{
-    Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value, compute_by_state,
-};
+use crate::function::{Example, Tolerance, Value, define};
 
-/// `mean_absolute_percentage_error(label, prediction)`.
-pub struct MeanAbsolutePercentageError;
-
-impl Function for MeanAbsolutePercentageError {
-    fn name(&self) -> &'static str {
-        "mean_absolute_percentage_error"
-    }
-
-    fn aliases(&self) -> &'static [&'static str] {
-        &["mape"]
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Quality
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[LABEL, PREDICTION, CONFIDENCE];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        MEASURE
-    }
-
-    fn short(&self) -> &'static str {
-        "Mean absolute error relative to the label, with its interval"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("regression.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+define! {
+    /// `mean_absolute_percentage_error(label, prediction)`.
+    pub struct MeanAbsolutePercentageError {
+        name: "mean_absolute_percentage_error",
+        aliases: &["mape"],
+        kind: Aggregate,
+        section: Quality,
+        args: &[LABEL, PREDICTION, CONFIDENCE],
+        returns: MEASURE,
+        short: "Mean absolute error relative to the label, with its interval",
+        long: include_str!("regression.md"),
+        examples: vec![Example {
             rows: pairs(&[(3.0, 2.5), (-0.5, 0.0), (2.0, 2.0), (8.0, 9.0)]),
             returns: Value::Record(vec![
                 ("value", 0.322_916_666_666_666_7.into()),
@@ -53,18 +24,8 @@ impl Function for MeanAbsolutePercentageError {
                 ("n", 4_i64.into()),
                 ("note", Value::Null),
             ]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Relative(1e-12)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Ok(Some(Box::new(MeanLoss::new(Loss::Percentage, Level::option(options, 2)?))))
+        }],
+        tolerance: Tolerance::Relative(1e-12),
+        state: |options| Ok(Some(Box::new(MeanLoss::new(Loss::Percentage, Level::option(options, 2)?)))),
     }
 }

@@ -3,7 +3,7 @@
 use super::common::{LeftOut, Level, Measure, NO_PROBABILITY, NO_ROWS};
 use crate::bytes::{Reader, Writer};
 use crate::drift::Notes;
-use crate::function::{Arg, BadState, Call, Column, Error, State, Type};
+use crate::function::{Arg, BadState, Call, Column, Error, State, Step, Type};
 use crate::sum::ExactMoments;
 
 pub(super) const LABEL: Arg = Arg::new("label", Type::Float64, "what came true");
@@ -74,11 +74,28 @@ impl MeanLoss {
         Self { loss, level, moments: ExactMoments::new(), left_out: LeftOut::default() }
     }
 
-    fn add(&mut self, label: f64, prediction: f64) {
-        match self.loss.of(label, prediction) {
-            Some(loss) => self.moments.add(loss),
-            None => self.left_out.unusable += 1,
+    fn step(&mut self, call: &Call<'_>, step: Step) -> Result<(), Error> {
+        if self.loss.is_of_probability() {
+            let label = call.booleans(0)?;
+            self.step_rows(call, step, |row| f64::from(u8::from(label.get(row))))
+        } else {
+            let label = call.floats(0)?;
+            self.step_rows(call, step, |row| label.get(row))
         }
+    }
+
+    fn step_rows(&mut self, call: &Call<'_>, step: Step, label: impl Fn(usize) -> f64) -> Result<(), Error> {
+        let prediction = call.floats(1)?;
+        for row in 0..call.rows() {
+            if !(call.is_given(0, row) && call.is_given(1, row)) {
+                step.count(&mut self.left_out.nulls);
+            } else if let Some(loss) = self.loss.of(label(row), prediction.get(row)) {
+                step.moments(&mut self.moments, loss);
+            } else {
+                step.count(&mut self.left_out.unusable);
+            }
+        }
+        Ok(())
     }
 
     fn measure(&self) -> Measure {
@@ -120,28 +137,15 @@ impl MeanLoss {
 
 impl State for MeanLoss {
     fn update(&mut self, call: &Call<'_>) -> Result<(), Error> {
-        let prediction = call.floats(1)?;
-        let is_given = |row| call.is_given(0, row) && call.is_given(1, row);
-        if self.loss.is_of_probability() {
-            let label = call.booleans(0)?;
-            for row in 0..call.rows() {
-                if is_given(row) {
-                    self.add(if label.get(row) { 1.0 } else { 0.0 }, prediction.get(row));
-                } else {
-                    self.left_out.nulls += 1;
-                }
-            }
-        } else {
-            let label = call.floats(0)?;
-            for row in 0..call.rows() {
-                if is_given(row) {
-                    self.add(label.get(row), prediction.get(row));
-                } else {
-                    self.left_out.nulls += 1;
-                }
-            }
-        }
-        Ok(())
+        self.step(call, Step::Add)
+    }
+
+    fn slide(&mut self) -> bool {
+        true
+    }
+
+    fn retract(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        self.step(call, Step::Retract)
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<(), BadState> {

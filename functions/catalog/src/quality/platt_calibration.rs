@@ -64,7 +64,7 @@ impl Function for PlattCalibration {
             notes.add(NO_ROWS);
             None
         } else {
-            Some(fit(&ties, positives, negatives))
+            Some(platt(&ties))
         };
         let (slope, intercept) = (fit.map(|fit| fit.0), fit.map(|fit| fit.1));
         Ok(record(RECORD, &[float(slope), float(intercept), count(positives + negatives), text(notes.text())]))
@@ -72,8 +72,9 @@ impl Function for PlattCalibration {
 }
 
 /// Slope and intercept of least log loss against Platt's targets, by Newton's method with halved steps.
-fn fit(ties: &[Tie], positives: u64, negatives: u64) -> (f64, f64) {
+pub(super) fn platt(ties: &[Tie]) -> (f64, f64) {
     const STEPS: u32 = 200;
+    let (positives, negatives) = totals(ties);
     let (up, down) = ((positives as f64 + 1.0) / (positives as f64 + 2.0), 1.0 / (negatives as f64 + 2.0));
     // Centred and scaled scores: the Hessian is well conditioned whatever the scale.
     let (low, high) = (ties.last().map_or(0.0, |tie| tie.score), ties.first().map_or(0.0, |tie| tie.score));

@@ -2,7 +2,7 @@
 
 use super::common::{count, pairs, ranked_by_score, record, text, totals};
 use super::curve::{ARGS, Point, Thinning, points};
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Section, Tolerance, Type, Value};
+use crate::function::{Example, Tolerance, Type, Value, define};
 
 /// The struct that it returns.
 const RECORD: Type = Type::Record(&[
@@ -13,40 +13,17 @@ const RECORD: Type = Type::Record(&[
     ("note", Type::Text),
 ]);
 
-/// `precision_recall_curve(label, score)`.
-pub struct PrecisionRecallCurve;
-
-impl Function for PrecisionRecallCurve {
-    fn name(&self) -> &'static str {
-        "precision_recall_curve"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Quality
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        RECORD
-    }
-
-    fn short(&self) -> &'static str {
-        "Precision–recall curve: precision and recall at each threshold"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("curves.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+define! {
+    /// `precision_recall_curve(label, score)`.
+    pub struct PrecisionRecallCurve {
+        name: "precision_recall_curve",
+        kind: Aggregate,
+        section: Quality,
+        args: ARGS,
+        returns: RECORD,
+        short: "Precision–recall curve: precision and recall at each threshold",
+        long: include_str!("curves.md"),
+        examples: vec![Example {
             rows: pairs(&[(false, 0.1), (false, 0.4), (true, 0.35), (true, 0.8)]),
             returns: Value::Record(vec![
                 ("threshold", [f64::INFINITY, 0.8, 0.4, 0.35, 0.1].into()),
@@ -55,36 +32,32 @@ impl Function for PrecisionRecallCurve {
                 ("n", 4_i64.into()),
                 ("note", Value::Null),
             ]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Absolute(1e-12)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        let thinning = Thinning::option(call)?;
-        let (ties, mut notes) = ranked_by_score(call)?;
-        let (positives, negatives) = totals(&ties);
-        if positives == 0 {
-            notes.add("recall has nothing to be of: no row is labelled true");
-            let fields = [Value::Null, Value::Null, Value::Null, count(negatives), text(notes.text())];
-            return Ok(record(RECORD, &fields));
-        }
-        // Points of one recall lie on a vertical line, of which the ends are enough.
-        let is_corner =
-            |before: Point, point: Point, after: Point| point.hits != before.hits || after.hits != point.hits;
-        let points = thinning.apply(points(&ties), is_corner, &mut notes);
-        let list = |start: f64, f: &dyn Fn(&Point) -> f64| {
-            Value::Float64List([start].into_iter().chain(points.iter().map(f)).collect())
-        };
-        let fields = [
-            list(f64::INFINITY, &|point| point.threshold),
-            list(1.0, &|point| point.hits as f64 / (point.hits + point.false_alarms) as f64),
-            list(0.0, &|point| point.hits as f64 / positives as f64),
-            count(positives + negatives),
-            text(notes.text()),
-        ];
-        Ok(record(RECORD, &fields))
+        }],
+        tolerance: Tolerance::Absolute(1e-12),
+        compute: |call| {
+            let thinning = Thinning::option(call)?;
+            let (ties, mut notes) = ranked_by_score(call)?;
+            let (positives, negatives) = totals(&ties);
+            if positives == 0 {
+                notes.add("recall has nothing to be of: no row is labelled true");
+                let fields = [Value::Null, Value::Null, Value::Null, count(negatives), text(notes.text())];
+                return Ok(record(RECORD, &fields));
+            }
+            // Points of one recall lie on a vertical line, of which the ends are enough.
+            let is_corner =
+                |before: Point, point: Point, after: Point| point.hits != before.hits || after.hits != point.hits;
+            let points = thinning.apply(points(&ties), is_corner, &mut notes);
+            let list = |start: f64, f: &dyn Fn(&Point) -> f64| {
+                Value::Float64List([start].into_iter().chain(points.iter().map(f)).collect())
+            };
+            let fields = [
+                list(f64::INFINITY, &|point| point.threshold),
+                list(1.0, &|point| point.hits as f64 / (point.hits + point.false_alarms) as f64),
+                list(0.0, &|point| point.hits as f64 / positives as f64),
+                count(positives + negatives),
+                text(notes.text()),
+            ];
+            Ok(record(RECORD, &fields))
+        },
     }
 }

@@ -1,44 +1,21 @@
 //! The table behind a reliability diagram.
 
-use super::bins::{BINS, Binned, STRATEGY, Summary, TABLE};
-use super::common::{CONFIDENCE, LABEL, Level, PROBABILITY, pairs};
-use crate::function::{Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value};
+use super::binned::Binned;
+use super::bins::{ARGS, Summary, TABLE};
+use super::common::pairs;
+use crate::function::{Example, Tolerance, Value, define};
 
-/// `reliability_table(label, probability)`.
-pub struct ReliabilityTable;
-
-impl Function for ReliabilityTable {
-    fn name(&self) -> &'static str {
-        "reliability_table"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Quality
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[LABEL, PROBABILITY, BINS, STRATEGY, CONFIDENCE];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        TABLE
-    }
-
-    fn short(&self) -> &'static str {
-        "Predicted probabilities beside the frequencies observed, bin by bin, with their intervals"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("calibration.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+define! {
+    /// `reliability_table(label, probability)`.
+    pub struct ReliabilityTable {
+        name: "reliability_table",
+        kind: Aggregate,
+        section: Quality,
+        args: ARGS,
+        returns: TABLE,
+        short: "Predicted probabilities beside the frequencies observed, bin by bin, with their intervals",
+        long: include_str!("calibration.md"),
+        examples: vec![Example {
             rows: pairs(&[(true, 0.75), (false, 0.25), (true, 0.5), (false, 0.5)]),
             returns: Value::Record(vec![
                 ("low", [0.2, 0.4, 0.7].into()),
@@ -50,18 +27,8 @@ impl Function for ReliabilityTable {
                 ("observed_high", [0.793_450_685_622_762_6, 0.905_468_794_265_769_2, 1.0].into()),
                 ("note", Value::Null),
             ]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Absolute(1e-12)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        Binned::compute(call, Summary::Table(Level::option(call, 4)?))
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Binned::state(options, Summary::Table(Level::option(options, 4)?))
+        }],
+        tolerance: Tolerance::Absolute(1e-12),
+        state: |options| Binned::state(options, Summary::Table),
     }
 }

@@ -66,7 +66,7 @@ impl Function for RocAuc {
 }
 
 /// The area, by counts of pairs, with its variance over rows of both labels.
-fn area(ties: &[Tie], level: Level, mut notes: Notes) -> Measure {
+pub(super) fn area(ties: &[Tie], level: Level, mut notes: Notes) -> Measure {
     let (positives, negatives) = totals(ties);
     let n = positives + negatives;
     if positives == 0 || negatives == 0 {

@@ -2,49 +2,20 @@
 
 use super::common::{CONFIDENCE, Level, MEASURE, pairs};
 use super::mean_loss::{LABEL, Loss, MeanLoss, PREDICTION};
-use crate::function::{
-    Arg, Call, Column, Error, Example, Function, Kind, Section, State, Tolerance, Type, Value, compute_by_state,
-};
+use crate::function::{Example, Tolerance, Value, define};
 
-/// `root_mean_squared_error(label, prediction)`.
-pub struct RootMeanSquaredError;
-
-impl Function for RootMeanSquaredError {
-    fn name(&self) -> &'static str {
-        "root_mean_squared_error"
-    }
-
-    fn aliases(&self) -> &'static [&'static str] {
-        &["rmse"]
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Aggregate
-    }
-
-    fn section(&self) -> Section {
-        Section::Quality
-    }
-
-    fn args(&self) -> &'static [Arg] {
-        const ARGS: &[Arg] = &[LABEL, PREDICTION, CONFIDENCE];
-        ARGS
-    }
-
-    fn returns(&self) -> Type {
-        MEASURE
-    }
-
-    fn short(&self) -> &'static str {
-        "Root mean squared error, with its interval"
-    }
-
-    fn long(&self) -> &'static str {
-        include_str!("regression.md")
-    }
-
-    fn examples(&self) -> Vec<Example> {
-        vec![Example {
+define! {
+    /// `root_mean_squared_error(label, prediction)`.
+    pub struct RootMeanSquaredError {
+        name: "root_mean_squared_error",
+        aliases: &["rmse"],
+        kind: Aggregate,
+        section: Quality,
+        args: &[LABEL, PREDICTION, CONFIDENCE],
+        returns: MEASURE,
+        short: "Root mean squared error, with its interval",
+        long: include_str!("regression.md"),
+        examples: vec![Example {
             rows: pairs(&[(3.0, 2.5), (-0.5, 0.0), (2.0, 2.0), (8.0, 9.0)]),
             returns: Value::Record(vec![
                 ("value", 0.612_372_435_695_794_5.into()),
@@ -53,18 +24,8 @@ impl Function for RootMeanSquaredError {
                 ("n", 4_i64.into()),
                 ("note", Value::Null),
             ]),
-        }]
-    }
-
-    fn tolerance(&self) -> Tolerance {
-        Tolerance::Relative(1e-12)
-    }
-
-    fn compute(&self, call: &Call<'_>) -> Result<Column<'static>, Error> {
-        compute_by_state(self, call)
-    }
-
-    fn state(&self, options: &Call<'_>) -> Result<Option<Box<dyn State>>, Error> {
-        Ok(Some(Box::new(MeanLoss::new(Loss::Squared, Level::option(options, 2)?))))
+        }],
+        tolerance: Tolerance::Relative(1e-12),
+        state: |options| Ok(Some(Box::new(MeanLoss::new(Loss::Squared, Level::option(options, 2)?)))),
     }
 }

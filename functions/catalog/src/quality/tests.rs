@@ -55,7 +55,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn order_and_merging_do_not_matter(seeds in vec(any::<[u16; 3]>(), 0..60), turn in 0_usize..60, cut in 0_usize..60) {
+    fn order_and_merging_do_not_matter(seeds in vec(any::<[u16; 4]>(), 0..60), turn in 0_usize..60, cut in 0_usize..60) {
         for function in measures() {
             let required = function.args().iter().filter(|arg| arg.default.is_none()).count();
             let args = &function.args()[..required];
@@ -81,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn an_interval_holds_its_value(seeds in vec(any::<[u16; 3]>(), 1..60)) {
+    fn an_interval_holds_its_value(seeds in vec(any::<[u16; 4]>(), 1..60)) {
         for function in measures().filter(|function| function.returns() == super::MEASURE) {
             let required = function.args().iter().filter(|arg| arg.default.is_none());
             let types: Vec<Type> = required.map(|arg| arg.data_type).collect();
@@ -253,4 +253,83 @@ fn performance_without_labels_needs_something_predicted() {
     assert_eq!(field("cbpe", &rows, "accuracy"), 0.625.into());
     assert_eq!(field("cbpe", &rows, "precision"), Value::Null);
     assert_eq!(note("cbpe", &rows), "precision has nothing to be of");
+}
+
+/// Uniform numbers, the same on every run.
+fn uniform(state: &mut u64) -> f64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    let mixed = (*state ^ (*state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[test]
+fn the_interval_of_the_calibration_error_holds_what_the_bins_have_without_chance() {
+    type Truth = fn(f64) -> f64;
+    let truths: [(&str, Truth); 3] = [("right", |p| p), ("half", |p| p / 2.0), ("part", |p| p.min(0.5))];
+    let (mut state, runs, n) = (7, 250, 150);
+    for (name, truth) in truths {
+        for strategy in ["uniform", "quantile"] {
+            // The scores are uniform: both kinds of bins are tenths, and none of the gaps has two signs in one bin.
+            let error =
+                (0..10_000).map(|i| (f64::from(i) + 0.5) / 10_000.0).map(|p| p - truth(p)).sum::<f64>() / 10_000.0;
+            let (mut below, mut above) = (0, 0);
+            for _ in 0..runs {
+                let rows: Vec<Vec<Value>> = (0..n)
+                    .map(|_| {
+                        let p = uniform(&mut state);
+                        let label = uniform(&mut state) < truth(p);
+                        vec![label.into(), p.into(), 10_i64.into(), strategy.into(), 0.9.into()]
+                    })
+                    .collect();
+                let Value::Float64(low) = field("ece", &rows, "low") else { panic!() };
+                let Value::Float64(high) = field("ece", &rows, "high") else { panic!() };
+                below += u32::from(high < error);
+                above += u32::from(low > error + 1e-12);
+            }
+            // Each side may miss 5 % of 250, 12.5, which a sample exceeds 21 in about one of a hundred times.
+            assert!(below <= 21 && above <= 21, "{name} {strategy}: {below} below and {above} above");
+            assert!(name != "right" || above >= 2, "the interval is wider than it has to be: {above}");
+        }
+    }
+}
+
+#[test]
+fn a_chunk_says_nothing_about_itself() {
+    let rows = |odd: bool| -> Vec<Vec<Value>> {
+        let of = |month: u32| {
+            (0..40_u32).map(move |i| {
+                // In the chunk at hand labels may be anything: its own estimate and band stay.
+                let label = if month == 2 { odd ^ (i % 3 == 0) } else { i >= 20 + month };
+                let label = if month == 4 { Value::Null } else { label.into() };
+                vec![label, f64::from(i).into(), (i > 20).into(), f64::from(month).into(), "accuracy".into()]
+            })
+        };
+        (0..5).flat_map(of).collect()
+    };
+    let list = |rows: &[Vec<Value>], name: &str| match field("cbpe_by_chunk", rows, name) {
+        Value::Float64List(values) => values,
+        other => panic!("{other}"),
+    };
+    let (one, other) = (rows(false), rows(true));
+    for name in ["estimated", "low", "high"] {
+        let (one, other) = (list(&one, name), list(&other, name));
+        assert_eq!(one[2].to_bits(), other[2].to_bits(), "{name} of the chunk itself");
+        // The upper end is 1 either way.
+        assert!(name == "high" || one[4].to_bits() != other[4].to_bits(), "{name} of the chunk without labels");
+    }
+    assert!(list(&one, "realized")[4].is_nan());
+    // Without its chunk a score is calibrated as if there were no such chunk.
+    let without: Vec<Vec<Value>> = one.iter().filter(|row| row[3] != 2.0.into()).cloned().collect();
+    assert_eq!(list(&without, "estimated")[3].to_bits(), {
+        let mut unlabelled = one.clone();
+        for row in unlabelled.iter_mut().filter(|row| row[3] == 2.0.into()) {
+            row[0] = Value::Null;
+        }
+        list(&unlabelled, "estimated")[4].to_bits()
+    });
+    let many: Vec<Vec<Value>> =
+        (0..1_001_u32).map(|i| vec![true.into(), 0.5.into(), true.into(), f64::from(i).into()]).collect();
+    assert!(refused("cbpe_by_chunk", &many).contains("make the chunks longer"));
+    let wrong = vec![vec![true.into(), 0.5.into(), true.into(), 1.0.into(), "auc".into()]];
+    assert!(refused("cbpe_by_chunk", &wrong).contains("did you mean `roc_auc`?"));
 }

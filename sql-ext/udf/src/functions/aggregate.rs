@@ -98,13 +98,28 @@ impl AggregateUDFImpl for Aggregate {
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let reading = self.reading(&args)?;
         if self.has_state {
-            return Ok(Box::new(Stateful { state: reading.empty()?, reading }));
+            return Ok(Box::new(Stateful { state: reading.empty()?, reading, slides: false }));
         }
         let Reading { types: readings, collected, options, .. } = reading;
         let mut columns: Vec<Column<'static>> =
             readings.iter().take(collected).map(|reading| Column::empty(*reading)).collect();
         columns.extend(options);
         Ok(Box::new(Collecting { function: self.function, readings, collected, columns }))
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        let reading = self.reading(&args)?;
+        if self.has_state {
+            let mut state = reading.empty()?;
+            if state.slide() {
+                return Ok(Box::new(Stateful { state, reading, slides: true }));
+            }
+        }
+        not_impl_err!(
+            "{} takes no frame that slides, since rows cannot be taken back from what it keeps; begin the frame with UNBOUNDED \
+             PRECEDING, or join each row with the rows of its frame and GROUP BY",
+            self.function.name()
+        )
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
@@ -177,11 +192,21 @@ pub(super) fn option(name: &str, arg: &Arg, reading: Type, constant: &ScalarValu
 struct Stateful {
     reading: Reading,
     state: Box<dyn State>,
+    /// Whether rows may be taken back.
+    slides: bool,
 }
 
 impl Accumulator for Stateful {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.reading.update(self.state.as_mut(), values)
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.reading.retract(self.state.as_mut(), values)
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        self.slides
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {

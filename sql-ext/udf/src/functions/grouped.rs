@@ -13,6 +13,9 @@ use skewless_catalog::{Column, Type};
 
 use super::{convert, refused, types};
 
+/// What adds rows to a state or takes them back.
+type Change = fn(&dyn Function, &mut dyn State, &[Column<'_>], usize) -> Result<(), skewless_catalog::Error>;
+
 /// How a function's arguments are read.
 #[derive(Clone)]
 pub(super) struct Reading {
@@ -38,18 +41,28 @@ impl Reading {
 
     /// Adds prepared rows to a state.
     fn add(&self, state: &mut dyn State, prepared: &[ArrayRef]) -> Result<()> {
+        self.apply(state, prepared, function::update)
+    }
+
+    /// Does with a state and prepared rows what the catalog does with columns.
+    fn apply(&self, state: &mut dyn State, prepared: &[ArrayRef], change: Change) -> Result<()> {
         let rows = prepared.first().map_or(0, Array::len);
         let named = prepared.iter().zip(&self.types).zip(self.function.args());
         let mut columns: Vec<Column<'_>> = named
             .map(|((array, reading), arg)| convert::to_column(array, *reading, arg.name))
             .collect::<Result<_>>()?;
         columns.extend(self.options.iter().cloned());
-        function::update(self.function, state, &columns, rows).map_err(refused)
+        change(self.function, state, &columns, rows).map_err(refused)
     }
 
     /// Adds rows to a state.
     pub(super) fn update(&self, state: &mut dyn State, values: &[ArrayRef]) -> Result<()> {
         self.add(state, &self.prepare(values)?)
+    }
+
+    /// Takes rows back from a state that slides.
+    pub(super) fn retract(&self, state: &mut dyn State, values: &[ArrayRef]) -> Result<()> {
+        self.apply(state, &self.prepare(values)?, function::retract)
     }
 
     /// Adds states, as bytes, to a state.

@@ -57,6 +57,19 @@ fn invoke(function: &ScalarUDF, args: Vec<ColumnarValue>, rows: usize) -> Result
 }
 
 fn accumulator(function: &AggregateUDF, types: &[DataType], options: &[ScalarValue]) -> Result<Box<dyn Accumulator>> {
+    accumulator_by(function, types, options, AggregateUDF::accumulator)
+}
+
+fn sliding_accumulator(function: &AggregateUDF, types: &[DataType]) -> Result<Box<dyn Accumulator>> {
+    accumulator_by(function, types, &[], AggregateUDF::create_sliding_accumulator)
+}
+
+fn accumulator_by(
+    function: &AggregateUDF,
+    types: &[DataType],
+    options: &[ScalarValue],
+    create: impl Fn(&AggregateUDF, AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>>,
+) -> Result<Box<dyn Accumulator>> {
     let collected: Vec<FieldRef> =
         types.iter().enumerate().map(|(i, t)| Field::new(format!("c{i}"), t.clone(), true).into()).collect();
     let schema = Schema::new(collected.clone());
@@ -75,7 +88,7 @@ fn accumulator(function: &AggregateUDF, types: &[DataType], options: &[ScalarVal
         ordering_fields: &[],
         is_distinct: false,
     })?;
-    let mut accumulator = function.accumulator(AccumulatorArgs {
+    let arguments = AccumulatorArgs {
         return_field,
         schema: &schema,
         ignore_nulls: false,
@@ -85,7 +98,8 @@ fn accumulator(function: &AggregateUDF, types: &[DataType], options: &[ScalarVal
         is_distinct: false,
         exprs: &exprs,
         expr_fields: &fields,
-    })?;
+    };
+    let mut accumulator = create(function, arguments)?;
     let types: Vec<DataType> = accumulator.state()?.iter().map(ScalarValue::data_type).collect();
     assert_eq!(types, state.iter().map(|field| field.data_type().clone()).collect::<Vec<_>>());
     Ok(accumulator)
@@ -217,6 +231,12 @@ fn wrong_types_are_refused_when_planned_with_a_remedy() {
     assert!(psi.contains("`value` has to be DOUBLE or VARCHAR"), "{psi}");
     let psi = aggregate_function("psi").return_type(&[DataType::Int32, DataType::Int32]).unwrap_err().to_string();
     assert!(psi.contains("write a condition, such as is_base = 1"), "{psi}");
+    let parity = aggregate_function("demographic_parity_difference");
+    let parity = parity.return_type(&[DataType::Utf8View, DataType::Utf8View]).unwrap_err().to_string();
+    assert!(
+        parity
+            .contains("`prediction` has to be BOOLEAN, but is VARCHAR; write a condition, such as prediction = 'yes'")
+    );
 }
 
 #[test]
@@ -298,6 +318,15 @@ fn no_values_have_no_sum_and_foreign_states_are_refused() {
     }
 }
 
+#[test]
+fn a_frame_that_slides_over_kept_rows_is_refused_with_a_remedy() {
+    let types = [DataType::Float64, DataType::Boolean];
+    let refusal = sliding_accumulator(&aggregate_function("ks_test"), &types).err().unwrap().to_string();
+    assert!(refusal.contains("ks_test takes no frame that slides") && refusal.contains("UNBOUNDED"), "{refusal}");
+    let refusal = sliding_accumulator(&aggregate_function("ml_profile"), &types[..1]).err().unwrap().to_string();
+    assert!(refusal.contains("ml_profile takes no frame that slides"), "{refusal}");
+}
+
 fn values() -> impl Strategy<Value = Vec<Option<f64>>> {
     let value = prop_oneof![4 => -1e6..1e6, 1 => any::<f64>(), 1 => Just(f64::NAN)];
     proptest::collection::vec(proptest::option::weighted(0.9, value), 0..60)
@@ -338,19 +367,30 @@ proptest! {
 
     #[test]
     fn a_sliding_sum_is_that_of_its_window(values in values(), width in 1_usize..10) {
-        for name in ["sum", "avg", "stddev"] {
+        let is_base = (0..values.len()).map(|i| (i % 5 != 4).then_some(i % 2 == 0)).collect::<arrow::array::BooleanArray>();
+        let all: [ArrayRef; 2] = [Arc::new(Float64Array::from(values.clone())), Arc::new(is_base)];
+        for (name, arguments) in
+            [("sum", 1), ("avg", 1), ("stddev", 1), ("psi", 2), ("welch_t_test", 2), ("root_mean_squared_error", 2)]
+        {
             let function = aggregate_function(name);
-            let mut sliding = accumulator(&function, &[DataType::Float64], &[]).unwrap();
+            let mut all = all.clone();
+            if name == "root_mean_squared_error" {
+                all[1] = Arc::new(Float64Array::from(values.iter().map(|x| x.map(|x| x / 2.0)).collect::<Vec<_>>()));
+            }
+            let columns = &all[..arguments];
+            let types: Vec<DataType> = columns.iter().map(|column| column.data_type().clone()).collect();
+            let mut sliding = sliding_accumulator(&function, &types).unwrap();
             prop_assert!(sliding.supports_retract_batch());
             for end in 0..values.len() {
-                let one = |i: usize| -> Vec<ArrayRef> { vec![Arc::new(Float64Array::from(vec![values[i]]))] };
-                sliding.update_batch(&one(end)).unwrap();
+                let rows = |from: usize, to: usize| -> Vec<ArrayRef> {
+                    columns.iter().map(|column| column.slice(from, to - from)).collect()
+                };
+                sliding.update_batch(&rows(end, end + 1)).unwrap();
                 if end >= width {
-                    sliding.retract_batch(&one(end - width)).unwrap();
+                    sliding.retract_batch(&rows(end - width, end + 1 - width)).unwrap();
                 }
-                let mut fresh = accumulator(&function, &[DataType::Float64], &[]).unwrap();
-                let window: ArrayRef = Arc::new(Float64Array::from(values[(end + 1).saturating_sub(width)..=end].to_vec()));
-                fresh.update_batch(&[window]).unwrap();
+                let mut fresh = accumulator(&function, &types, &[]).unwrap();
+                fresh.update_batch(&rows((end + 1).saturating_sub(width), end + 1)).unwrap();
                 prop_assert_eq!(format!("{:?}", sliding.evaluate().unwrap()), format!("{:?}", fresh.evaluate().unwrap()));
             }
         }

@@ -122,6 +122,7 @@ fn remedy(arg: &Arg, given: &DataType) -> String {
         (Type::Float64List, _) => "write a list, such as [0.0, 10.0]".to_owned(),
         (Type::TextList, _) => "write a list, such as ['a', 'b']".to_owned(),
         (Type::Timestamp, given) if given.is_string() => "write TIMESTAMP '…', or CAST(… AS TIMESTAMP)".to_owned(),
+        (Type::Boolean, given) if given.is_string() => format!("write a condition, such as {} = 'yes'", arg.name),
         (Type::Boolean, _) => format!("write a condition, such as {} = 1", arg.name),
         (expected @ (Type::Float64 | Type::Int64 | Type::Text), _) => format!("write CAST(… AS {expected})"),
         (Type::Int64OrText, _) => "write CAST(… AS VARCHAR)".to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::distribution::chi_square_sf;
 use crate::drift::{Notes, Outcome};
+use crate::function::Step;
 
 /// How many values of each sample a cell has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -12,11 +13,12 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn add(&mut self, is_base: bool) {
-        if is_base {
-            self.base += 1;
-        } else {
-            self.study += 1;
-        }
+        self.step(is_base, Step::Add);
+    }
+
+    /// A row of a sample comes or goes.
+    pub(crate) fn step(&mut self, is_base: bool, step: Step) {
+        step.count(if is_base { &mut self.base } else { &mut self.study });
     }
 
     pub(crate) fn add_all(&mut self, other: Self) {
