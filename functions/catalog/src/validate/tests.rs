@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::drift::RankTest;
 use crate::profile::Profile;
 
 fn numbers(values: &[f64]) -> Profile {
@@ -163,6 +164,38 @@ fn without_drift_the_rate_of_false_alarms_holds() {
         }
         assert!(found.iter().all(|rate| *rate <= bound), "{sizes:?}: {found:?}");
     }
+}
+
+#[test]
+fn exact_tests_need_the_rows_where_profiles_do_not_hold_every_value() {
+    let mut draws = Draws(4);
+    let mut sample = |n: usize| (0..n).map(|_| draws.next()).collect::<Vec<f64>>();
+    let (few, many, more) = (numbers(&sample(1_000)), numbers(&sample(9_000)), numbers(&sample(9_000)));
+    let of = |metrics: &[&str], exact: bool| {
+        let metrics = metrics.iter().map(|metric| (*metric).to_owned()).collect();
+        Options { metrics, exact, ..Options::default() }
+    };
+    assert_eq!(needs_rows(&many, &more, &of(&[], true)), [RankTest::Ks]);
+    assert_eq!(
+        needs_rows(&many, &more, &of(&["kuiper", "psi", "ks", "kuiper"], true)),
+        [RankTest::Ks, RankTest::Kuiper]
+    );
+    for options in [of(&[], false), of(&["psi", "chi_square", "missing"], true)] {
+        assert_eq!(needs_rows(&many, &more, &options), []);
+    }
+    let words = texts(&[Some("a"), Some("b")]);
+    for (base, study) in [(&few, &few), (&words, &words), (&many, &Profile::new()), (&words, &many)] {
+        assert_eq!(needs_rows(base, study, &of(&["ks"], true)), []);
+    }
+
+    // What the profiles hold is told at once; what they do not is not made up.
+    let found = compare("x", &few, &few, &of(&["energy", "wasserstein"], true), &[]);
+    assert_eq!(found[0].statistic, Some(0.0));
+    assert!(found.iter().all(|f| f.note.as_deref() == Some("exact: from every value, which the profiles hold")));
+    assert!(found[0].p_value.is_none() && found[1].p_value.is_some());
+    let found = compare("x", &many, &more, &of(&["energy"], true), &[]);
+    assert_eq!(found[0].statistic, None);
+    assert!(found[0].note.as_deref().unwrap().contains("which profiles do not hold"), "{found:?}");
 }
 
 proptest! {
