@@ -1,15 +1,17 @@
 //! Every column of two samples compared: which test fits it, and which of many tests found drift.
 //!
-//! [`compare`] tests one column from its two profiles, [`decide`] corrects for how many tests there were. SQL's
-//! `ml_validate_drift`, the browser and components call both.
+//! [`compare`] tests one column from its two profiles, [`decide`] corrects for how many tests there were; [`Limit`] is a
+//! promise on one column. SQL's `ml_validate_drift` and `ml_validate_data`, the browser and components call them.
 
 mod categorical;
 mod column;
+mod limit;
 mod multiple;
 
 use serde::{Deserialize, Serialize};
 
 pub use column::compare;
+pub use limit::{Judgement, Limit};
 pub use multiple::decide;
 
 /// The names of what can be asked for; `auto` is the test that fits the column.

@@ -12,6 +12,8 @@ use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 
+pub(crate) use drift::{profile_function, read, reading};
+
 use crate::relation::{Parameter, Relation};
 
 /// The FROM-functions of this module.

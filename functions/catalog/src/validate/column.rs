@@ -50,7 +50,7 @@ fn finding(feature: &str, metric: &str, outcome: Outcome) -> Finding {
 }
 
 /// Why no metric of the column can be computed, if none can.
-fn untestable(base: &Profile, study: &Profile) -> Option<String> {
+pub(super) fn untestable(base: &Profile, study: &Profile) -> Option<String> {
     match (base.rows(), study.rows()) {
         (0, 0) => Some("there is no row in either sample".to_owned()),
         (0, _) => Some("there is no row in the base sample to compare".to_owned()),
@@ -85,7 +85,7 @@ fn fitting(base: &Profile, study: &Profile, options: &Options) -> Vec<(&'static 
 }
 
 /// The cells of numbers of few values, one a value; `None` where there are more.
-fn few_values(base: &Profile, study: &Profile) -> Option<Table> {
+pub(super) fn few_values(base: &Profile, study: &Profile) -> Option<Table> {
     let mut values: BTreeMap<i64, Cell> = BTreeMap::new();
     for (profile, is_base) in [(base, true), (study, false)] {
         for (key, count) in profile.exact_numbers()? {
@@ -103,7 +103,7 @@ fn few_values(base: &Profile, study: &Profile) -> Option<Table> {
 }
 
 /// The share of missing values, NULL or NaN.
-fn missing(base: &Profile, study: &Profile) -> Outcome {
+pub(super) fn missing(base: &Profile, study: &Profile) -> Outcome {
     let missing = Cell { base: base.nulls() + base.nans(), study: study.nulls() + study.nans() };
     let given = Cell { base: base.rows() - missing.base, study: study.rows() - missing.study };
     let (m, n) = (base.rows() as f64, study.rows() as f64);
