@@ -37,21 +37,28 @@ async fn profile(query: Query, column: &str, context: &SkewlessContext) -> Resul
     let named = fields.iter().find(|(_, field)| field.name() == column);
     let Some(found) = named.or(if let [only] = fields.as_slice() { Some(only) } else { None }) else {
         let hint = did_you_mean(column, fields.iter().map(|(_, field)| field.name().as_str()));
-        return plan_err!("DRIFT ({column}): the query of the base has no column `{column}`{hint}; select it, or one column alone");
+        return plan_err!(
+            "DRIFT ({column}): the query of the base has no column `{column}`{hint}; select it, or one column alone"
+        );
     };
     let data_type = found.1.data_type();
     let value = Expr::Column(Column::from(*found));
     let call = match (data_type, reading(data_type)) {
         (DataType::Binary | DataType::LargeBinary | DataType::BinaryView, _) => {
             let merge = expression::aggregate("ml_profile_merge");
-            merge.ok_or_else(|| internal_datafusion_err!("the catalog has no function `ml_profile_merge`"))?.call(vec![value])
+            merge
+                .ok_or_else(|| internal_datafusion_err!("the catalog has no function `ml_profile_merge`"))?
+                .call(vec![value])
         }
         (_, Some(reading)) => profile_function()?.call(vec![read(value, data_type, &reading)]),
         (other, None) => {
-            return plan_err!("DRIFT ({column}): {other} has no distribution to compare; select a number or a text of it");
+            return plan_err!(
+                "DRIFT ({column}): {other} has no distribution to compare; select a number or a text of it"
+            );
         }
     };
-    let plan = LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), vec![call.alias("__ml_profile")])?.build()?;
+    let plan =
+        LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), vec![call.alias("__ml_profile")])?.build()?;
     let batches = context.session().execute_logical_plan(plan).await?.collect().await?;
     let profile = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| {
         let bytes = batch.column(0).as_binary_opt::<i32>()?;

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use datafusion::common::{Result, plan_datafusion_err, plan_err};
 use datafusion::sql::sqlparser::ast::{
-    CheckConstraint, ColumnDef, ColumnOption, DataType, Expr as SqlExpr, Ident, Query, TableConstraint, UniqueConstraint,
+    CheckConstraint, ColumnDef, ColumnOption, DataType, Expr as SqlExpr, Ident, Query, TableConstraint,
+    UniqueConstraint,
 };
 use skewless_catalog::profile::Profile;
 use skewless_catalog::validate::Limit;
@@ -168,7 +169,9 @@ pub(super) fn define(statement: CreateContract) -> Result<Contract> {
                 contract.key(key.name, &columns)?;
             }
             other => {
-                return plan_err!("a contract takes UNIQUE (…), PRIMARY KEY (…), CHECK (…) and DRIFT (…), not `{other}`");
+                return plan_err!(
+                    "a contract takes UNIQUE (…), PRIMARY KEY (…), CHECK (…) and DRIFT (…), not `{other}`"
+                );
             }
         }
     }
@@ -208,7 +211,8 @@ impl Contract {
         let shared = Limit::default().alpha / sharing.max(1) as f64;
         for DriftPromise { name, column, metric, alpha, effect, base } in promises {
             let refuse = |reason: &dyn std::fmt::Display| plan_datafusion_err!("DRIFT ({column}): {reason}");
-            let limit = Limit { metric: metric.unwrap_or(Limit::default().metric), effect, alpha: alpha.unwrap_or(shared) };
+            let limit =
+                Limit { metric: metric.unwrap_or(Limit::default().metric), effect, alpha: alpha.unwrap_or(shared) };
             let limit = limit.checked().map_err(|reason| refuse(&reason))?;
             let Base::Profile(base) = base else {
                 return plan_err!("DRIFT ({column}): its base is a query that was not run");

@@ -2,17 +2,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Builder, ListBuilder, StringBuilder, StructArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Builder, ListBuilder, StringBuilder, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{
     DFSchema, ExprSchema, Result, ScalarValue, exec_datafusion_err, exec_err, internal_datafusion_err,
 };
 use datafusion::functions::core::expr_fn::get_field;
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::prelude::{Expr, lit};
 use skewless_catalog::profile::Profile;
 use skewless_catalog::validate::{Judgement, Limit};

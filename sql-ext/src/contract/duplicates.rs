@@ -1,10 +1,8 @@
 //! How often keys come more than once: the aggregate `ml_duplicates` of a struct, whose fields are the columns of the key.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, ListArray, ListBuilder, StringBuilder, StructArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, ListBuilder, StringBuilder, StructArray};
 use arrow::compute::{filter, is_not_null, kernels::boolean::and};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -23,8 +21,9 @@ use super::drift::fields as result_fields;
 /// The aggregate: how many rows there are beyond the first of each key, and the least and the greatest text of a key that
 /// comes again. As in SQL, a row with a NULL in its key is different from all others.
 pub(super) fn function() -> Arc<AggregateUDF> {
-    static FUNCTION: LazyLock<Arc<AggregateUDF>> =
-        LazyLock::new(|| Arc::new(AggregateUDF::from(Duplicates { signature: Signature::any(1, Volatility::Immutable) })));
+    static FUNCTION: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
+        Arc::new(AggregateUDF::from(Duplicates { signature: Signature::any(1, Volatility::Immutable) }))
+    });
     Arc::clone(&FUNCTION)
 }
 
@@ -56,7 +55,7 @@ impl AggregateUDFImpl for Duplicates {
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let fields = key_fields(args.expr_fields.first())?;
         let keys = new_group_values(Arc::new(Schema::new(fields.clone())), &GroupOrdering::None)?;
-        Ok(Box::new(Seen { fields, keys, again: Vec::new(), rows: 0, groups: Vec::new() }))
+        Ok(Box::new(Seen { fields, keys: Mutex::new(keys), again: Vec::new(), rows: 0, groups: Vec::new() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -81,7 +80,8 @@ impl AggregateUDFImpl for Duplicates {
 
 struct Seen {
     fields: Fields,
-    keys: Box<dyn GroupValues>,
+    /// Never contended: an accumulator has to be `Sync`, and `GroupValues` is not.
+    keys: Mutex<Box<dyn GroupValues>>,
     /// Of each key, whether it came more than once.
     again: Vec<bool>,
     /// The rows with a key.
@@ -99,7 +99,8 @@ impl std::fmt::Debug for Seen {
 impl Seen {
     /// Adds keys; `again` says of a key that is not known yet whether it came more than once where it comes from.
     fn add(&mut self, columns: &[ArrayRef], again: impl Fn(usize) -> bool) -> Result<()> {
-        self.keys.intern(columns, &mut self.groups)?;
+        let keys = self.keys.get_mut().unwrap_or_else(PoisonError::into_inner);
+        keys.intern(columns, &mut self.groups)?;
         for (row, group) in self.groups.iter().enumerate() {
             match self.again.get_mut(*group) {
                 Some(known) => *known = true,
@@ -110,7 +111,8 @@ impl Seen {
     }
 
     fn emit(&mut self) -> Result<(StructArray, BooleanArray)> {
-        let columns = self.keys.emit(EmitTo::All)?;
+        let keys = self.keys.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let columns = keys.emit(EmitTo::All)?;
         let again = BooleanArray::from(std::mem::take(&mut self.again));
         Ok((StructArray::try_new(self.fields.clone(), columns, None)?, again))
     }
@@ -203,6 +205,7 @@ impl Accumulator for Seen {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.keys.size() + self.again.capacity() + self.groups.capacity() * size_of::<usize>()
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner).size();
+        size_of_val(self) + keys + self.again.capacity() + self.groups.capacity() * size_of::<usize>()
     }
 }

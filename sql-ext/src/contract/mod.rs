@@ -18,8 +18,8 @@ use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 
-pub use define::{Contract, Door};
 pub(crate) use define::{Base, CreateContract, DriftPromise};
+pub use define::{Contract, Door};
 pub use registry::ContractRegistry;
 
 use crate::SkewlessContext;

@@ -89,13 +89,12 @@ pub(super) fn plan(
     });
     let lines = lines.collect::<Result<Vec<_>>>()?;
     let field = |name: &str| get_field(col(Column::from_name(ROW)), name).alias(name);
-    let mut aggregated = LogicalPlanBuilder::from(data.clone()).aggregate(Vec::<Expr>::new(), aggregates.exprs)?;
+    let mut plan = LogicalPlanBuilder::from(data.clone()).aggregate(Vec::<Expr>::new(), aggregates.exprs)?;
     if !aggregates.derived.is_empty() {
-        let kept: Vec<Expr> = aggregated.schema().columns().into_iter().map(Expr::Column).collect();
-        aggregated = aggregated.project(kept.into_iter().chain(aggregates.derived))?;
+        let kept: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+        plan = plan.project(kept.into_iter().chain(aggregates.derived))?;
     }
-    aggregated
-        .project(vec![make_array(lines).alias(ROW)])?
+    plan.project(vec![make_array(lines).alias(ROW)])?
         .unnest_column(Column::from_name(ROW))?
         .project(COLUMNS.map(field))?
         .alias(NAME)?

@@ -39,7 +39,9 @@ pub(crate) async fn execute(statement: Ddl, context: &SkewlessContext, base: &Pa
         Ddl::CreateContract(statement) => contract::create(statement, context).await.map(Outcome::Done),
         Ddl::DropContract { name, if_exists } => contracts.drop_contract(&name, if_exists).map(Outcome::Done),
         Ddl::ShowContracts => rows(context, show::contracts(&contracts.all(), Contract::short_text)?),
-        Ddl::DescribeContract { name } => rows(context, show::contracts(&[contracts.find(&name)?], |contract| contract.text.clone())?),
+        Ddl::DescribeContract { name } => {
+            rows(context, show::contracts(&[contracts.find(&name)?], |contract| contract.text.clone())?)
+        }
     }
 }
 

@@ -158,7 +158,9 @@ fn parse_rest(parser: &mut Parser<'_>, statement: Kind, text: String) -> Result<
         }
         Kind::ShowModels => Ddl::ShowModels,
         Kind::DescribeModel => Ddl::DescribeModel { name: name(parser, "the name of a model")? },
-        Kind::CreateContract { or_replace } => Ddl::CreateContract(contract::create_contract(parser, or_replace, text)?),
+        Kind::CreateContract { or_replace } => {
+            Ddl::CreateContract(contract::create_contract(parser, or_replace, text)?)
+        }
         Kind::DropContract => {
             let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
             Ddl::DropContract { name: name(parser, "the name of a contract")?, if_exists }

@@ -1,5 +1,7 @@
 //! A limit on drift: what a contract promises of a column, against a base that it keeps as a profile.
 
+use serde::{Deserialize, Serialize};
+
 use super::Options;
 use super::column::{few_values, missing, untestable};
 use super::{METRICS, categorical};
@@ -10,7 +12,7 @@ use crate::profile::{Metric, Profile, table};
 use crate::suggest::did_you_mean;
 
 /// How far a column may drift from its base: the effect size stays below a limit, or what is seen is chance.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limit {
     /// One of [`METRICS`]; `auto` takes the test that fits both samples, as [`compare`](super::compare) does, but for the
     /// test of missing values.
@@ -78,7 +80,8 @@ impl Limit {
             (Some(low), Some(high)) => range(format!("{low:.4}"), format!("{high:.4}")),
             _ => "unknown".to_owned(),
         };
-        let p = finding.p.map_or("unknown".to_owned(), |(low, high)| range(format!("{low:.2e}"), format!("{high:.2e}")));
+        let p =
+            finding.p.map_or("unknown".to_owned(), |(low, high)| range(format!("{low:.2e}"), format!("{high:.2e}")));
         let open = if is_kept.is_none() { "undecidable from profiles: " } else { "" };
         let mut reason = format!(
             "{open}{metric} effect {found} (limit {}), p-value {p} (alpha {}), {} base and {} study values",

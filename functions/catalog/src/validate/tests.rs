@@ -234,10 +234,9 @@ fn a_limit_that_profiles_cannot_decide_says_so() {
     let Judgement { is_kept, reason } = limit("ks", 0.0032).check(&base, &study);
     assert_eq!(is_kept, None, "{reason}");
     assert!(reason.starts_with("undecidable from profiles: ks effect 0.00") && reason.contains(" to "), "{reason}");
-    for (base, study, said) in [
-        (&Profile::new(), &base, "no row in the base sample"),
-        (&texts(&[Some("a")]), &base, "texts"),
-    ] {
+    for (base, study, said) in
+        [(&Profile::new(), &base, "no row in the base sample"), (&texts(&[Some("a")]), &base, "texts")]
+    {
         let judgement = limit("auto", 0.1).check(base, study);
         assert_eq!(judgement.is_kept, None);
         assert!(judgement.reason.contains(said), "{}", judgement.reason);

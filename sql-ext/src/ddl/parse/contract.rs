@@ -111,11 +111,8 @@ fn drift(parser: &mut Parser<'_>, statement: &str) -> Result<Option<DriftPromise
     if !is_word(&at(start), "DRIFT") || at(start + 1) != Token::LParen {
         return Ok(None);
     }
-    let given = if parser.parse_keyword(Keyword::CONSTRAINT) {
-        Some(parser.parse_identifier().map_err(sql)?)
-    } else {
-        None
-    };
+    let given =
+        if parser.parse_keyword(Keyword::CONSTRAINT) { Some(parser.parse_identifier().map_err(sql)?) } else { None };
     expect_word(parser, "DRIFT", DRIFT)?;
     open(parser, DRIFT)?;
     let column = name(parser, "the name of a column")?;
