@@ -64,8 +64,8 @@ async fn profile(query: Query, column: &str, context: &SkewlessContext) -> Resul
         let bytes = batch.column(0).as_binary_opt::<i32>()?;
         bytes.is_valid(0).then(|| bytes.value(0).to_vec())
     });
-    match profile {
-        Some(profile) => Ok(profile),
-        None => plan_err!("DRIFT ({column}): the query of the base has no row; take rows to compare with"),
-    }
+    let Some(profile) = profile else {
+        return plan_err!("DRIFT ({column}): the query of the base has no row; take rows to compare with");
+    };
+    Ok(profile)
 }

@@ -14,6 +14,8 @@ mod duplicates;
 mod registry;
 mod validate;
 
+use std::fmt::Write as _;
+
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
@@ -58,7 +60,7 @@ pub(crate) async fn create(mut statement: CreateContract, context: &SkewlessCont
         contract.door = Some(Door { view: view.definition.name.clone(), ..door.clone() });
         let (_, left) = door::of(&contract, &view.definition)?;
         if !left.is_empty() {
-            message.push_str(&format!("; one request does not show whether {} is kept", left.join(", ")));
+            let _ = write!(message, "; one request does not show whether {} is kept", left.join(", "));
         }
     }
     contracts.insert(contract);

@@ -165,10 +165,10 @@ fn bytes(digits: &str) -> Result<Vec<u8>> {
         [high, low] => Some((digit(high)? << 4 | digit(low)?) as u8),
         _ => None,
     });
-    match pairs.collect() {
-        Some(bytes) => Ok(bytes),
-        None => plan_err!("X'…' holds two hexadecimal digits for each byte, and this one holds {} signs", digits.len()),
-    }
+    let Some(bytes) = pairs.collect() else {
+        return plan_err!("X'…' holds two hexadecimal digits for each byte, and this one holds {} signs", digits.len());
+    };
+    Ok(bytes)
 }
 
 fn number(parser: &mut Parser<'_>, what: &str) -> Result<f64> {

@@ -1,5 +1,7 @@
 //! A contract in the making: promises as the readers find them, and the statement in the end.
 
+use std::fmt::Write as _;
+
 use anyhow::{Result, bail};
 use serde_json::Value;
 
@@ -100,19 +102,17 @@ impl Draft {
             lines.push(format!("  CONSTRAINT {} CHECK ({condition})", quoted(name)));
         }
         if lines.is_empty() {
-            bail!(
-                "nothing in it has a counterpart in a contract{}",
-                self.remarks.iter().map(|r| format!("\n  {r}")).collect::<String>()
-            );
+            let remarks: Vec<String> = self.remarks.iter().map(|remark| format!("\n  {remark}")).collect();
+            bail!("nothing in it has a counterpart in a contract{}", remarks.concat());
         }
         let mut statement = format!("-- Imported from {}\n", self.tool);
         for remark in &self.remarks {
             for line in remark.lines() {
-                statement.push_str(&format!("-- {line}\n"));
+                let _ = writeln!(statement, "-- {line}");
             }
         }
         let name = quoted(name.or(self.name.as_deref()).unwrap_or("imported"));
-        statement.push_str(&format!("CREATE CONTRACT {name} (\n{}\n);\n", lines.join(",\n")));
+        let _ = write!(statement, "CREATE CONTRACT {name} (\n{}\n);\n", lines.join(",\n"));
         Ok(statement)
     }
 }

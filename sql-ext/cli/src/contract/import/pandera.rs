@@ -1,8 +1,7 @@
 //! `DataFrameSchema.to_json()` of pandera.
 //!
 //! Checks stand beside a column's other settings, or in its `checks`, by name or as a list, as pandera's versions have it.
-//! As there, a column is NOT NULL and required unless it says otherwise, and NULL passes a check unless `ignore_na` is
-//! false.
+//! As there, a column is NOT NULL and required unless it says otherwise, and NULL passes a check.
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
@@ -125,8 +124,8 @@ fn checks(settings: &Map<String, Value>) -> Vec<(Option<&str>, &Value)> {
     for (name, value) in settings {
         match (name.as_str(), value) {
             ("checks", Value::Null) => {
-                // The older form has the key for a column without checks too, with all other settings beside it.
-                if !settings.contains_key("required") || settings.len() < 8 {
+                // Older versions write every setting, and this one for columns without checks too.
+                if !settings.contains_key("required") {
                     checks.push((None, value));
                 }
             }
@@ -189,6 +188,9 @@ impl<'a> Argument<'a> {
         if self.option("raise_warning") == Some(true) {
             return Err("it only warns".to_owned());
         }
+        if self.option("ignore_na") == Some(false) {
+            return Err("with `ignore_na` false, it depends on the type in pandas whether NULL fails".to_owned());
+        }
         let known = |name: &&String| {
             OF_THE_REPORT.contains(&name.as_str()) || ["ignore_na", "raise_warning"].contains(&name.as_str())
         };
@@ -239,10 +241,7 @@ fn condition(column: &str, check: &str, value: &Value) -> Result<String, String>
         }
         _ => return Err("it has no counterpart in a contract".to_owned()),
     };
-    Ok(match argument.option("ignore_na") {
-        Some(false) => format!("coalesce({condition}, false)"),
-        _ => condition,
-    })
+    Ok(condition)
 }
 
 /// The columns that are unique together.
