@@ -265,7 +265,9 @@ fn of_column(kind: &str, settings: &Settings<'_>) -> Result<Found, String> {
         "expect_column_min_to_be_between" => settings.whole(name, "min", &format!("min({column})")),
         "expect_column_max_to_be_between" => settings.whole(name, "max", &format!("max({column})")),
         "expect_column_mean_to_be_between" => settings.whole(name, "mean", &format!("avg({column})")),
-        "expect_column_median_to_be_between" => settings.whole(name, "median", &format!("median({column})")),
+        "expect_column_median_to_be_between" => {
+            settings.whole(name, "median", &format!("median(CAST({column} AS DOUBLE))"))
+        }
         "expect_column_sum_to_be_between" => settings.whole(name, "sum", &format!("sum({column})")),
         "expect_column_stdev_to_be_between" => settings.whole(name, "stdev", &format!("stddev({column})")),
         "expect_column_unique_value_count_to_be_between" => {
