@@ -29,7 +29,9 @@ pub(super) fn read(suite: &Value) -> Result<Draft> {
         match promises(&kind.to_lowercase(), &settings).and_then(|found| settings.all_read().map(|()| found)) {
             Err(reason) => draft.leave_out(&what, &reason),
             Ok(Found { promises, remark }) => {
-                promises.into_iter().for_each(|promise| draft.add(promise));
+                for promise in promises {
+                    draft.add(promise);
+                }
                 if let Some(remark) = remark {
                     draft.remark(&what, &remark);
                 }
@@ -178,8 +180,8 @@ fn promises(kind: &str, settings: &Settings<'_>) -> Result<Found, String> {
 }
 
 fn pair(settings: &Settings<'_>, sign: &str, named: &str) -> Result<Found, String> {
-    let names = [settings.text("column_A")?, settings.text("column_B")?];
-    let [a, b] = names.map(quoted);
+    let columns = [settings.text("column_A")?, settings.text("column_B")?];
+    let [a, b] = columns.map(quoted);
     let compared = format!("{a} {sign} {b}");
     let condition = match settings.text("ignore_row_if").unwrap_or("both_values_are_missing") {
         "both_values_are_missing" => {
@@ -190,7 +192,7 @@ fn pair(settings: &Settings<'_>, sign: &str, named: &str) -> Result<Found, Strin
         "neither" | "never" => format!("coalesce({compared}, false)"),
         other => return Err(format!("its `ignore_row_if`, {other}, has no counterpart")),
     };
-    settings.rows(&names, named, condition)
+    settings.rows(&columns, named, condition)
 }
 
 fn of_column(kind: &str, settings: &Settings<'_>) -> Result<Found, String> {

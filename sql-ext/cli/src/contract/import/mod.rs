@@ -17,7 +17,7 @@ use crate::Failure;
 
 #[derive(clap::Args)]
 pub(crate) struct Import {
-    /// A suite of Great Expectations (0.x or 1.x), or a pandera DataFrameSchema, as JSON
+    /// A suite of Great Expectations (0.x or 1.x), or a schema of pandera, as JSON
     file: PathBuf,
     /// Which tool wrote the file [default: seen from the file]
     #[arg(long, value_enum)]
