@@ -102,6 +102,7 @@ impl SkewlessContext {
         skewless_udf::register_all(&mut state)?;
         crate::split::register(&mut state)?;
         crate::validate::register(&mut state)?;
+        crate::contract::register(&mut state)?;
         crate::score::register(&mut state, &shared)?;
 
         let context = Self { session: SessionContext::new_with_state(state).enable_url_table(), shared, project };

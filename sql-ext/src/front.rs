@@ -18,7 +18,8 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, Statement as PlanStatement, WriteOp};
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement as SqlStatement};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, JoinOperator, Query, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    Expr as SqlExpr, JoinOperator, Query, Select, Statement as AstStatement, TableFactor, TableWithJoins, VisitMut,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -135,6 +136,19 @@ impl SkewlessContext {
                 source: Box::new(error),
             }
         })
+    }
+
+    /// Plans a query that one of our own statements holds.
+    pub(crate) async fn plan_query(&self, mut query: Query) -> DataFusionResult<LogicalPlan> {
+        rewrite_query(&mut query)?;
+        let state = self.session().state();
+        let sql = SqlStatement::Statement(Box::new(AstStatement::Query(Box::new(query))));
+        for table in state.resolve_table_references(&sql)? {
+            object_stores::register(self.session(), table.table())?;
+        }
+        let plan = state.statement_to_plan(sql).await?;
+        check_streams(&plan)?;
+        Ok(plan)
     }
 
     async fn run_sql(&self, mut sql: SqlStatement, text: &str, base: &Path) -> DataFusionResult<Outcome> {

@@ -24,7 +24,7 @@ mod training;
 mod validate;
 
 pub use context::{Device, Options, SkewlessContext};
-pub use contract::{Contract, ContractRegistry};
+pub use contract::{Contract, ContractRegistry, Door};
 pub use ddl::{View, ViewRegistry};
 pub use error::{Error, Result};
 pub use front::{Outcome, Statement};

@@ -1,17 +1,19 @@
 //! Every column of two samples compared: which test fits it, and which of many tests found drift.
 //!
-//! [`compare`] tests one column from its two profiles, [`decide`] corrects for how many tests there were. SQL's
-//! `ml_validate_drift`, the browser and components call both. [`needs_rows`] tells which tests a second pass over the rows
-//! has to make first, where exact ones are asked for.
+//! [`compare`] tests one column from its two profiles, [`decide`] corrects for how many tests there were; [`Limit`] is a
+//! promise on one column. SQL's `ml_validate_drift` and `ml_validate_data`, the browser and components call them.
+//! [`needs_rows`] tells which tests a second pass over the rows has to make first, where exact ones are asked for.
 
 mod categorical;
 mod column;
+mod limit;
 mod multiple;
 mod rank;
 
 use serde::{Deserialize, Serialize};
 
 pub use column::compare;
+pub use limit::{Judgement, Limit};
 pub use multiple::decide;
 pub use rank::needs_rows;
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use skewless_catalog::suggest::did_you_mean;
 use skewless_udf::view::{FeatureTable, FeatureView, Kind, Lookup, Status, entity_key};
 
+use crate::door;
 use crate::json::{column, instant, times, values};
 use crate::problem::{Problem, Result};
 use crate::server::Limits;
@@ -74,6 +75,8 @@ struct Asked<'a, S: KeyValue> {
     as_of: Option<&'a Value>,
     now: i64,
     answers: HashMap<String, Answer>,
+    /// What breaks the contracts of the views; `None` where none of them has one.
+    violations: Option<Vec<Value>>,
 }
 
 /// Answers the request. What `entities` holds beyond what the views read is given back as it came: a caller may send
@@ -95,7 +98,8 @@ pub(crate) async fn get<S: KeyValue>(
             times.len()
         )));
     }
-    let mut asked = Asked { store, views, entities: &body.entities, rows, as_of, now, answers: HashMap::new() };
+    let mut asked =
+        Asked { store, views, entities: &body.entities, rows, as_of, now, answers: HashMap::new(), violations: None };
     let wanted = wanted(&mut asked, body, limits).await?;
     let names = names(&wanted, &body.entities, body.full_feature_names)?;
     if rows.saturating_mul(names.len()) > limits.values {
@@ -272,6 +276,9 @@ impl<S: KeyValue> Asked<'_, S> {
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let inputs = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
             .map_err(|error| Problem::broken(plain(&error)))?;
+        if let Some(found) = door::check(&view, &inputs)? {
+            self.violations.get_or_insert_default().extend(found);
+        }
         let features = view.evaluate(&inputs).map_err(|error| Problem::bad(plain(&error)))?;
         Ok(Answer { columns: features.columns().to_vec(), view, lookup: None })
     }
@@ -363,10 +370,14 @@ fn render<S: KeyValue>(asked: &Asked<'_, S>, wanted: &[Wanted], names: &[String]
             views.insert(wanted.view.clone(), known);
         }
     }
+    let mut own = json!({"views": views});
+    if let Some(violations) = &asked.violations {
+        own["violations"] = violations.clone().into();
+    }
     Ok(json!({
         "metadata": {"feature_names": names},
         "results": results,
-        "skewless": {"views": views},
+        "skewless": own,
     }))
 }
 

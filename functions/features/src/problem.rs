@@ -1,5 +1,7 @@
 //! What is refused, as `application/problem+json` (RFC 9457).
 
+use serde_json::Value;
+
 use crate::server::Response;
 
 /// A refusal: a status and a message for whoever sent the request.
@@ -9,6 +11,8 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// What the path takes, for a 405.
     pub(crate) allow: Option<&'static str>,
+    /// What breaks the contracts of a feature view, for a 422.
+    pub(crate) violations: Option<Value>,
 }
 
 /// The result of everything that a request can get wrong.
@@ -31,7 +35,7 @@ impl Problem {
     }
 
     pub(crate) fn new(status: u16, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), allow: None }
+        Self { status, detail: detail.into(), allow: None, violations: None }
     }
 
     fn title(&self) -> &'static str {
@@ -41,6 +45,7 @@ impl Problem {
             405 => "Method Not Allowed",
             413 => "Content Too Large",
             415 => "Unsupported Media Type",
+            422 => "Unprocessable Content",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
         }
@@ -49,9 +54,12 @@ impl Problem {
 
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "type": "about:blank", "title": problem.title(), "status": problem.status, "detail": problem.detail,
         });
+        if let Some(violations) = problem.violations {
+            body["violations"] = violations;
+        }
         Self {
             status: problem.status,
             content_type: "application/problem+json",

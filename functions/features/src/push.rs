@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use skewless_catalog::suggest::did_you_mean;
 use skewless_udf::view::FeatureTable;
 
+use crate::door;
 use crate::json::column;
 use crate::problem::{Problem, Result};
 use crate::server::Limits;
@@ -30,7 +31,7 @@ pub(crate) struct Body {
     transform_on_write: Option<bool>,
 }
 
-/// Records the rows; says how many were recorded and how many the view's WHERE left out.
+/// Records the rows; says how many were recorded, how many the view's WHERE left out, and what breaks its contracts.
 pub(crate) async fn push(store: &impl KeyValue, views: &Views, limits: &Limits, body: &Body) -> Result<Value> {
     if let Some(to) = body.to.as_deref().filter(|to| *to != "online") {
         return Err(Problem::bad(format!(
@@ -90,6 +91,7 @@ pub(crate) async fn push(store: &impl KeyValue, views: &Views, limits: &Limits, 
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     let pushed = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
         .map_err(|error| Problem::broken(plain(&error)))?;
+    let violations = door::check(&view, &pushed)?;
     let wrong = |error: &dyn std::fmt::Display| Problem::bad(plain(&error));
     let made = view.rows_from_source(&pushed).map_err(|error| wrong(&error))?;
     let kept = made.num_rows();
@@ -99,10 +101,14 @@ pub(crate) async fn push(store: &impl KeyValue, views: &Views, limits: &Limits, 
     for (entity, batch) in &fresh {
         append(store, &view, entity, batch).await?;
     }
-    Ok(json!({
+    let mut answer = json!({
         "recorded": recorded_rows,
         "entities": fresh.len(),
         "filtered": count - kept,
         "null_key": kept - recorded_rows,
-    }))
+    });
+    if let Some(violations) = violations {
+        answer["violations"] = violations.into();
+    }
+    Ok(answer)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit};
 use serde_json::{Value, json};
+use skewless_udf::contract::{RowContract, RowRule};
 use skewless_udf::view::{
     ColumnType, Feature, FeatureTable, FeatureValue, FeatureView, Kind, OnDemand, OnDemandFeature, Push, Recorded,
     Span, Window, chunk,
@@ -485,4 +486,99 @@ fn a_long_history_pushed_in_any_order_answers_as_one_stored_at_once() {
             assert_eq!(one["results"][feature]["values"][0], answer["results"][feature]["values"][row]);
         }
     }
+}
+
+/// A store whose views have a contract: of the source's rows, and of the inputs.
+fn store_with_contracts(is_enforced: bool) -> Map {
+    let rule = |name: &str, text: &str, columns: &[&str], condition: &str| RowRule {
+        name: name.to_owned(),
+        text: text.to_owned(),
+        columns: columns.iter().map(|&column| column.to_owned()).collect(),
+        condition: condition.to_owned(),
+    };
+    let contract = |name: &str, rules| vec![RowContract { name: name.to_owned(), is_enforced, rules }];
+    let rows = contract(
+        "rows_ok",
+        vec![
+            rule("tail_not_null", "NOT NULL", &["tail"], "(tail IS NOT NULL)"),
+            rule("landed_later", "CHECK (landed > departed)", &["departed", "landed"], "(landed > departed)"),
+        ],
+    );
+    let inputs = contract(
+        "inputs_ok",
+        vec![rule(
+            "distance_check",
+            "CHECK (distance BETWEEN 1 AND 3000)",
+            &["distance"],
+            "(distance BETWEEN 1.0 AND 3000.0)",
+        )],
+    );
+    let store = store();
+    for view in [inbound().with_contracts(rows), clock().with_contracts(inputs)] {
+        store.0.borrow_mut().insert(format!("skewless/view/{}", view.name), view.to_json().unwrap().into_bytes());
+    }
+    store
+}
+
+fn pushed() -> Value {
+    json!({"push_source_name": "inbound", "df": {
+        "tail": ["N1", null, "N3"],
+        "departed": ["2023-01-01T10:00:00Z", "2023-01-01T10:00:00Z", "2023-01-01T12:00:00Z"],
+        "landed": ["2023-01-01T11:00:00Z", null, "2023-01-01T11:00:00Z"],
+        "arr_delay": [90, 1, 2],
+    }})
+}
+
+#[test]
+fn rows_that_break_an_enforced_contract_are_refused_with_the_rule_the_row_and_its_values() {
+    let store = store_with_contracts(true);
+    let before = store.0.borrow().clone();
+    let (status, problem) = post(&store, "/push", &pushed());
+    assert_eq!((status, &problem["title"]), (422, &json!("Unprocessable Content")), "{problem}");
+    assert_eq!(
+        problem["detail"],
+        "row 1 breaks the rule `tail_not_null` of the contract `rows_ok`, NOT NULL: tail is null; 2 violations in all, see \
+         `violations`"
+    );
+    assert_eq!(
+        problem["violations"],
+        json!([
+            {"contract": "rows_ok", "rule": "tail_not_null", "promise": "NOT NULL", "columns": ["tail"], "enforced": true,
+             "violations": 1, "examples": [{"row": 1, "values": {"tail": null}}]},
+            {"contract": "rows_ok", "rule": "landed_later", "promise": "CHECK (landed > departed)",
+             "columns": ["departed", "landed"], "enforced": true, "violations": 1,
+             "examples": [{"row": 2, "values": {"departed": "2023-01-01T12:00:00Z", "landed": "2023-01-01T11:00:00Z"}}]},
+        ])
+    );
+    assert_eq!(*store.0.borrow(), before, "nothing was recorded");
+}
+
+#[test]
+fn rows_that_break_a_contract_that_is_not_enforced_are_recorded_and_counted() {
+    let (status, answer) = post(&store_with_contracts(false), "/push", &pushed());
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!((&answer["recorded"], &answer["violations"][1]["violations"]), (&json!(2), &json!(1)), "{answer}");
+    assert_eq!(answer["violations"][0]["enforced"], false);
+}
+
+#[test]
+fn inputs_are_checked_before_they_are_used() {
+    let ask = |enforced: bool, distances: Value| {
+        let body = json!({"features": ["clock:half"], "entities": {"tailnum": vec!["N1"; 12], "distance": distances}});
+        post(&store_with_contracts(enforced), "/get-online-features", &body)
+    };
+    let mut distances = vec![json!(0.5); 12];
+    distances[3] = json!(100);
+    distances[4] = Value::Null;
+    distances[5] = json!("NaN");
+    let (status, problem) = ask(true, json!(distances));
+    assert_eq!(status, 422, "{problem}");
+    let found = &problem["violations"][0];
+    // NULL passes a CHECK, and NaN is above every number.
+    assert_eq!((&found["violations"], found["examples"].as_array().unwrap().len()), (&json!(10), 10), "{problem}");
+    assert_eq!(found["examples"][3], json!({"row": 5, "values": {"distance": "NaN"}}));
+    let (status, answer) = ask(false, json!(distances));
+    assert_eq!((status, &answer["skewless"]["violations"][0]["violations"]), (200, &json!(10)), "{answer}");
+    let (status, answer) = ask(true, json!(vec![json!(1); 12]));
+    assert_eq!((status, &answer["skewless"]["violations"]), (200, &json!([])), "{answer}");
 }

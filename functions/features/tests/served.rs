@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
 use serde_json::{Value, json};
 use skewless_features::{KeyValue, Request, Server};
 use skewless_host::{Options, key_value::Store, up};
+use skewless_udf::contract::{RowContract, RowRule};
 use skewless_udf::view::{
     ColumnType, Feature, FeatureTable, FeatureValue, FeatureView, Kind, OnDemand, OnDemandFeature, Push, Recorded,
     Span, Window, chunk,
@@ -108,6 +109,17 @@ fn clock() -> FeatureView {
     )
 }
 
+/// A contract that some of the numbers break, by a function that other libraries compute otherwise.
+fn near() -> RowContract {
+    let rule = RowRule {
+        name: "near".to_owned(),
+        text: "CHECK (ln(distance) < 8)".to_owned(),
+        columns: vec!["distance".to_owned()],
+        condition: "(ln(distance) < 8.0)".to_owned(),
+    };
+    RowContract { name: "near_ok".to_owned(), is_enforced: false, rules: vec![rule] }
+}
+
 /// Numbers with all their digits, the same on every run.
 fn numbers(count: usize) -> Vec<f64> {
     let mut state: u64 = 7;
@@ -134,7 +146,7 @@ fn table() -> FeatureTable {
 
 fn entries() -> BTreeMap<String, Vec<u8>> {
     let mut entries = BTreeMap::from([("skewless/views".to_owned(), br#"["clock","delays"]"#.to_vec())]);
-    for view in [delays(), clock()] {
+    for view in [delays(), clock().with_contracts(vec![near()])] {
         entries.insert(format!("skewless/view/{}", view.name), view.to_json().unwrap().into_bytes());
     }
     for (entity, rows) in table().entities().unwrap() {
@@ -218,6 +230,9 @@ async fn the_component_answers_the_bytes_of_the_native_look_up() {
 
     // The very bits of the look-up that training sets use, through JSON and back.
     let answer: Value = serde_json::from_slice(&answered.1).unwrap();
+    let broken = numbers(rows).iter().filter(|distance| distance.ln() >= 8.0).count();
+    assert!(broken > 0);
+    assert_eq!(answer["skewless"]["violations"][0]["violations"], broken);
     let keys: ArrayRef = Arc::new(StringArray::from(tails));
     let lookup = table().lookup(&[keys], &times).unwrap();
     let names: Vec<&str> =

@@ -5,8 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use datafusion::common::{Result, plan_err};
 use skewless_catalog::suggest::did_you_mean;
+use skewless_udf::contract::RowContract;
+use skewless_udf::view::FeatureView;
 
-use super::Contract;
+use super::{Contract, CreateContract, door};
 
 /// The contracts of a session by name. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -31,20 +33,28 @@ impl ContractRegistry {
         plan_err!("there is no contract `{name}`{remedy}")
     }
 
-    pub(crate) fn create(&self, contract: Contract, or_replace: bool, if_not_exists: bool) -> Result<String> {
-        let mut contracts = self.contracts.write().unwrap_or_else(PoisonError::into_inner);
-        let name = contract.name.clone();
-        if contracts.contains_key(&name) && !or_replace {
-            if if_not_exists {
-                return Ok(format!("contract {name} is there already"));
-            }
-            return plan_err!(
-                "there is a contract `{name}` already; write CREATE OR REPLACE CONTRACT, or drop it first"
-            );
+    /// What becomes of a statement whose name is taken: nothing more to do, or an error; `None` where it goes on.
+    pub(super) fn taken(&self, statement: &CreateContract) -> Result<Option<String>> {
+        let name = &statement.name;
+        let contracts = self.contracts.read().unwrap_or_else(PoisonError::into_inner);
+        if !contracts.contains_key(name) || statement.or_replace {
+            return Ok(None);
         }
-        let promises = contract.len();
-        contracts.insert(name.clone(), Arc::new(contract));
-        Ok(format!("contract {name} created, {promises} {}", if promises == 1 { "promise" } else { "promises" }))
+        if statement.if_not_exists {
+            return Ok(Some(format!("contract {name} is there already")));
+        }
+        plan_err!("there is a contract `{name}` already; write CREATE OR REPLACE CONTRACT, or drop it first")
+    }
+
+    pub(super) fn insert(&self, contract: Contract) {
+        let mut contracts = self.contracts.write().unwrap_or_else(PoisonError::into_inner);
+        contracts.insert(contract.name.clone(), Arc::new(contract));
+    }
+
+    /// What the contracts ON a feature view ask of the rows that requests bring to it.
+    pub fn at_door(&self, view: &FeatureView) -> Result<Vec<RowContract>> {
+        let of_view = |contract: &Arc<Contract>| contract.door.as_ref().is_some_and(|door| door.view == view.name);
+        self.all().iter().filter(|contract| of_view(contract)).map(|contract| Ok(door::of(contract, view)?.0)).collect()
     }
 
     pub(crate) fn drop_contract(&self, name: &str, if_exists: bool) -> Result<String> {

@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::{CastKind, DataType as SqlType, Expr as Sql
 use skewless_catalog::suggest::did_you_mean;
 
 use super::define::{Rule, RuleKind};
+use super::{drift, duplicates};
 use crate::context::Shared;
 use crate::relation::{Arguments, refuse_clash};
 
@@ -30,14 +31,14 @@ const ROWS: &str = "__ml_rows";
 const ROW: &str = "__ml_row";
 
 /// One row of the result, over the columns of the aggregation.
-struct Line {
-    rule: String,
-    kind: &'static str,
-    columns: String,
+pub(super) struct Line {
+    pub(super) rule: String,
+    pub(super) kind: &'static str,
+    pub(super) columns: String,
     /// How many rows break the rule; NULL where it cannot be checked.
-    violations: Expr,
+    pub(super) violations: Expr,
     /// What breaks it, as a list of texts.
-    examples: Expr,
+    pub(super) examples: Expr,
 }
 
 pub(super) fn plan(
@@ -49,7 +50,7 @@ pub(super) fn plan(
     let contract = shared.contracts.find(&arguments.string("contract")?)?;
     refuse_clash(NAME, "data", data.schema(), &[ROWS, ROW].map(str::to_owned))?;
     let schema = data.schema();
-    let mut aggregates = Aggregates { exprs: vec![count(lit(1_i64)).alias(ROWS)] };
+    let mut aggregates = Aggregates { exprs: vec![count(lit(1_i64)).alias(ROWS)], derived: Vec::new() };
     let mut lines = Vec::new();
     let mut broken = BTreeSet::new();
     for (column, promised) in &contract.columns {
@@ -66,8 +67,8 @@ pub(super) fn plan(
     let lines = lines.into_iter().map(|line| {
         let double = |expr: Expr| cast(expr, DataType::Float64);
         let none = lit(ScalarValue::Float64(None));
-        // A type and a condition over all rows are kept or broken as a whole.
-        let share = if ["type", "aggregate"].contains(&line.kind) {
+        // A type, a condition over all rows and a distribution are kept or broken as a whole.
+        let share = if ["type", "aggregate", drift::KIND].contains(&line.kind) {
             none
         } else {
             when(rows.clone().gt(lit(0_i64)), double(line.violations.clone()) / double(rows.clone())).otherwise(none)?
@@ -88,9 +89,12 @@ pub(super) fn plan(
     });
     let lines = lines.collect::<Result<Vec<_>>>()?;
     let field = |name: &str| get_field(col(Column::from_name(ROW)), name).alias(name);
-    LogicalPlanBuilder::from(data.clone())
-        .aggregate(Vec::<Expr>::new(), aggregates.exprs)?
-        .project(vec![make_array(lines).alias(ROW)])?
+    let mut plan = LogicalPlanBuilder::from(data.clone()).aggregate(Vec::<Expr>::new(), aggregates.exprs)?;
+    if !aggregates.derived.is_empty() {
+        let kept: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+        plan = plan.project(kept.into_iter().chain(aggregates.derived))?;
+    }
+    plan.project(vec![make_array(lines).alias(ROW)])?
         .unnest_column(Column::from_name(ROW))?
         .project(COLUMNS.map(field))?
         .alias(NAME)?
@@ -106,17 +110,17 @@ fn texts(items: Vec<String>) -> Expr {
 }
 
 /// A line that is known before a row is read.
-fn known(rule: String, kind: &'static str, columns: String, problem: Option<String>) -> Line {
+pub(super) fn known(rule: String, kind: &'static str, columns: String, problem: Option<String>) -> Line {
     let violations = lit(i64::from(problem.is_some()));
     let examples = problem.map_or_else(no_examples, |problem| texts(vec![problem]));
     Line { rule, kind, columns, violations, examples }
 }
 
 /// A rule that cannot be checked, because a column that it reads is not what was promised.
-fn unknown(rule: &Rule, columns: String, broken: &str) -> Line {
+fn unknown(rule: &Rule, kind: &'static str, columns: String, broken: &str) -> Line {
     let problem = format!("it cannot be checked, because the promise on the type of {broken} is broken");
     let violations = lit(ScalarValue::Int64(None));
-    Line { rule: rule.name.clone(), kind: "check", columns, violations, examples: texts(vec![problem]) }
+    Line { rule: rule.name.clone(), kind, columns, violations, examples: texts(vec![problem]) }
 }
 
 /// Why a column of the data is not what was promised, if it is not: it has to be there, and of the type.
@@ -142,19 +146,23 @@ fn type_problem(
 
 /// The arrow type of a type as it was written.
 fn arrow_type(context: &mut dyn RelationPlannerContext, promised: &SqlType) -> Result<DataType> {
-    let null = SqlExpr::Cast {
+    let empty = DFSchema::empty();
+    context.sql_to_expr(null_of(promised), &empty)?.get_type(&empty)
+}
+
+/// `CAST(NULL AS …)`.
+pub(super) fn null_of(promised: &SqlType) -> SqlExpr {
+    SqlExpr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(SqlExpr::Value(Value::Null.into())),
         data_type: promised.clone(),
         array: false,
         format: None,
-    };
-    let empty = DFSchema::empty();
-    context.sql_to_expr(null, &empty)?.get_type(&empty)
+    }
 }
 
 /// Whether every value of a type is one of the promised type.
-fn fits(given: &DataType, promised: &DataType) -> bool {
+pub(super) fn fits(given: &DataType, promised: &DataType) -> bool {
     match (given, promised) {
         (DataType::Dictionary(_, values), promised) => fits(values, promised),
         (given, promised) if given.is_string() => promised.is_string(),
@@ -175,7 +183,7 @@ fn fits(given: &DataType, promised: &DataType) -> bool {
     }
 }
 
-fn find(schema: &DFSchema, name: &str) -> std::result::Result<Column, String> {
+pub(super) fn find(schema: &DFSchema, name: &str) -> std::result::Result<Column, String> {
     let found = schema.iter().find(|(_, field)| field.name() == name);
     found.map(|(qualifier, field)| Column::from((qualifier, field))).ok_or_else(|| {
         let names = schema.fields().iter().map(|field| field.name().as_str());
@@ -183,15 +191,23 @@ fn find(schema: &DFSchema, name: &str) -> std::result::Result<Column, String> {
     })
 }
 
-/// The aggregates of the one scan.
-struct Aggregates {
+/// The aggregates of the one scan, and what is computed of them.
+pub(super) struct Aggregates {
     exprs: Vec<Expr>,
+    derived: Vec<Expr>,
 }
 
 impl Aggregates {
-    fn add(&mut self, aggregate: Expr) -> Expr {
+    pub(super) fn add(&mut self, aggregate: Expr) -> Expr {
         let name = format!("__ml_aggregate_{}", self.exprs.len());
         self.exprs.push(aggregate.alias(&name));
+        col(Column::from_name(name))
+    }
+
+    /// A value of aggregates that is read more than once.
+    pub(super) fn derive(&mut self, value: Expr) -> Expr {
+        let name = format!("__ml_derived_{}", self.derived.len());
+        self.derived.push(value.alias(&name));
         col(Column::from_name(name))
     }
 
@@ -232,28 +248,21 @@ fn check(
                 Ok(found) => found,
                 Err(problem) => return Ok(known(rule.name.clone(), "unique", columns, Some(problem))),
             };
-            // As in SQL, rows with a NULL among them are different from all others.
-            let all = found.iter().cloned().map(Expr::is_not_null).reduce(Expr::and).unwrap_or(lit(true));
-            let key = match found.as_slice() {
-                [one] => one.clone(),
-                several => {
-                    let fields =
-                        several.iter().enumerate().flat_map(|(i, column)| [lit(format!("c{i}")), column.clone()]);
-                    named_struct(fields.collect())
-                }
-            };
-            let key = when(all, key).end()?;
-            let rows = aggregates.add(count(key.clone()));
-            let distinct = aggregates.add(datafusion::functions_aggregate::expr_fn::count_distinct(key));
-            let violations = cast(rows - distinct, DataType::Int64);
-            Ok(Line { rule: rule.name.clone(), kind: "unique", columns, violations, examples: no_examples() })
+            let key = names.iter().zip(found).flat_map(|(name, column)| [lit(name.as_str()), column]);
+            let seen = aggregates.add(duplicates::function().call(vec![named_struct(key.collect())]));
+            let (violations, examples) = (get_field(seen.clone(), "violations"), get_field(seen, "examples"));
+            Ok(Line { rule: rule.name.clone(), kind: "unique", columns, violations, examples })
         }
+        RuleKind::Drift(drift) if broken.contains(drift.column.as_str()) && find(schema, &drift.column).is_ok() => {
+            Ok(unknown(rule, drift::KIND, drift.column.clone(), &drift.column))
+        }
+        RuleKind::Drift(drift) => drift::line(rule, drift, schema, aggregates),
         RuleKind::Check(expr) => {
             let condition = match context.sql_to_expr(expr.as_ref().clone(), schema) {
                 Ok(condition) => condition,
                 Err(_) if !broken.is_empty() => {
                     let named: Vec<&str> = broken.iter().copied().collect();
-                    return Ok(unknown(rule, String::new(), &named.join(", ")));
+                    return Ok(unknown(rule, "check", String::new(), &named.join(", ")));
                 }
                 Err(error) => {
                     let (reason, _) = crate::error::describe(&error);
@@ -267,7 +276,7 @@ fn check(
                 condition.column_refs().into_iter().map(|column| column.name.clone()).collect();
             let columns = names.iter().cloned().collect::<Vec<_>>().join(", ");
             if let Some(name) = names.iter().find(|name| broken.contains(name.as_str())) {
-                return Ok(unknown(rule, columns, name));
+                return Ok(unknown(rule, "check", columns, name));
             }
             if has_aggregate(&condition)? {
                 return whole(rule, columns, condition, aggregates);

@@ -18,7 +18,7 @@ pub(crate) use create::{check_span, span};
 pub(crate) use parse::{CreateModel, Ddl, fold, parse};
 pub use registry::{View, ViewRegistry};
 
-use crate::{Outcome, SkewlessContext, contract};
+use crate::{Contract, Outcome, SkewlessContext, contract};
 
 /// Runs one of our statements; relative locations are resolved against `base`.
 pub(crate) async fn execute(statement: Ddl, context: &SkewlessContext, base: &Path) -> Result<Outcome> {
@@ -36,13 +36,12 @@ pub(crate) async fn execute(statement: Ddl, context: &SkewlessContext, base: &Pa
         Ddl::DropModel { name, if_exists } => models.drop_model(&name, if_exists).map(Outcome::Done),
         Ddl::ShowModels => rows(context, models.show()?),
         Ddl::DescribeModel { name } => rows(context, models.describe(&name)?),
-        Ddl::CreateContract(statement) => {
-            let (or_replace, if_not_exists) = (statement.or_replace, statement.if_not_exists);
-            contracts.create(contract::define(statement)?, or_replace, if_not_exists).map(Outcome::Done)
-        }
+        Ddl::CreateContract(statement) => contract::create(statement, context).await.map(Outcome::Done),
         Ddl::DropContract { name, if_exists } => contracts.drop_contract(&name, if_exists).map(Outcome::Done),
-        Ddl::ShowContracts => rows(context, show::contracts(&contracts.all())?),
-        Ddl::DescribeContract { name } => rows(context, show::contracts(&[contracts.find(&name)?])?),
+        Ddl::ShowContracts => rows(context, show::contracts(&contracts.all(), Contract::short_text)?),
+        Ddl::DescribeContract { name } => {
+            rows(context, show::contracts(&[contracts.find(&name)?], |contract| contract.text.clone())?)
+        }
     }
 }
 

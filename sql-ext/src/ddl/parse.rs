@@ -1,5 +1,7 @@
 //! The grammar of our own statements, over sqlparser's tokens.
 
+mod contract;
+
 use datafusion::common::{DataFusionError, plan_err};
 use datafusion::error::Result;
 use datafusion::sql::sqlparser::ast::{DataType, Expr, Ident, Query};
@@ -156,7 +158,9 @@ fn parse_rest(parser: &mut Parser<'_>, statement: Kind, text: String) -> Result<
         }
         Kind::ShowModels => Ddl::ShowModels,
         Kind::DescribeModel => Ddl::DescribeModel { name: name(parser, "the name of a model")? },
-        Kind::CreateContract { or_replace } => Ddl::CreateContract(create_contract(parser, or_replace, text)?),
+        Kind::CreateContract { or_replace } => {
+            Ddl::CreateContract(contract::create_contract(parser, or_replace, text)?)
+        }
         Kind::DropContract => {
             let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
             Ddl::DropContract { name: name(parser, "the name of a contract")?, if_exists }
@@ -252,16 +256,6 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<CreateModel
         close(parser)?;
     }
     Ok(CreateModel { name, or_replace, if_not_exists, from, options })
-}
-
-fn create_contract(parser: &mut Parser<'_>, or_replace: bool, text: String) -> Result<CreateContract> {
-    let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
-    let name = name(parser, "the name of the contract")?;
-    if parser.peek_token_ref().token != Token::LParen {
-        return expected(parser, "`(`, as in `CREATE CONTRACT name (column TYPE [NOT NULL] [UNIQUE] [CHECK (…)], …)`");
-    }
-    let (columns, constraints) = parser.parse_columns().map_err(sql)?;
-    Ok(CreateContract { name, or_replace, if_not_exists, columns, constraints, text })
 }
 
 fn option_key(parser: &mut Parser<'_>) -> Result<String> {

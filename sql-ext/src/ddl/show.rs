@@ -44,9 +44,9 @@ pub(super) fn views(registry: &ViewRegistry) -> Result<RecordBatch> {
 }
 
 /// One row a contract: its name, how many promises it makes, and its statement.
-pub(super) fn contracts(contracts: &[Arc<Contract>]) -> Result<RecordBatch> {
+pub(super) fn contracts(contracts: &[Arc<Contract>], statement: fn(&Contract) -> String) -> Result<RecordBatch> {
     let row = |contract: &Arc<Contract>| {
-        [Some(contract.name.clone()), Some(contract.len().to_string()), Some(contract.text.clone())]
+        [Some(contract.name.clone()), Some(contract.len().to_string()), Some(statement(contract))]
     };
     table(["name", "promises", "statement"], &contracts.iter().map(row).collect::<Vec<_>>())
 }

@@ -13,6 +13,7 @@ mod tests;
 mod verify;
 mod write;
 
+pub(crate) use content::hex;
 pub use difference::{Content, Difference, Row, Side};
 pub use error::ManifestError;
 pub use record::{Column, Manifest, Model, Source, Table, View};

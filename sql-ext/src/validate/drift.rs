@@ -168,7 +168,7 @@ fn in_order(readable: &[(String, DataType)], options: &skewless_catalog::validat
 }
 
 /// The aggregate that makes profiles.
-pub(super) fn profile_function() -> Result<Arc<AggregateUDF>> {
+pub(crate) fn profile_function() -> Result<Arc<AggregateUDF>> {
     skewless_udf::expression::aggregate("ml_profile")
         .ok_or_else(|| internal_datafusion_err!("the catalog has no function `ml_profile`"))
 }
@@ -182,7 +182,7 @@ fn column_name(index: usize) -> String {
 }
 
 /// The type that a column is profiled as: a number or a text; `None` where it is neither.
-pub(super) fn reading(given: &DataType) -> Option<DataType> {
+pub(crate) fn reading(given: &DataType) -> Option<DataType> {
     match given {
         DataType::Null => Some(DataType::Float64),
         DataType::Boolean => Some(DataType::Utf8),
@@ -194,7 +194,7 @@ pub(super) fn reading(given: &DataType) -> Option<DataType> {
 }
 
 /// A column as it is profiled; instants and days are seconds since 1970, so that samples of any unit compare.
-pub(super) fn read(column: Expr, given: &DataType, reading: &DataType) -> Expr {
+pub(crate) fn read(column: Expr, given: &DataType, reading: &DataType) -> Expr {
     if !given.is_temporal() {
         return cast(column, reading.clone());
     }

@@ -19,6 +19,8 @@ use datafusion::physical_planner::ExtensionPlanner;
 
 pub(crate) use exact::{ExactDrift, ExactDriftExec, Spec as ExactDriftSpec};
 
+pub(crate) use drift::{profile_function, read, reading};
+
 use crate::relation::{Parameter, Relation};
 
 /// The FROM-functions of this module.

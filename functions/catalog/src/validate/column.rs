@@ -114,7 +114,7 @@ fn fitting<'a>(base: &Profile, study: &Profile) -> Vec<Asked<'a>> {
 }
 
 /// The cells of numbers of few values, one a value; `None` where there are more.
-fn few_values(base: &Profile, study: &Profile) -> Option<Table> {
+pub(super) fn few_values(base: &Profile, study: &Profile) -> Option<Table> {
     let mut values: BTreeMap<i64, Cell> = BTreeMap::new();
     for (profile, is_base) in [(base, true), (study, false)] {
         for (key, count) in profile.exact_numbers()? {
@@ -132,7 +132,7 @@ fn few_values(base: &Profile, study: &Profile) -> Option<Table> {
 }
 
 /// The share of missing values, NULL or NaN.
-fn missing(base: &Profile, study: &Profile) -> Outcome {
+pub(super) fn missing(base: &Profile, study: &Profile) -> Outcome {
     let missing = Cell { base: base.nulls() + base.nans(), study: study.nulls() + study.nans() };
     let given = Cell { base: base.rows() - missing.base, study: study.rows() - missing.study };
     let (m, n) = (base.rows() as f64, study.rows() as f64);

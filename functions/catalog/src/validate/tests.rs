@@ -225,3 +225,62 @@ proptest! {
         }
     }
 }
+
+fn shifted(n: u32, by: f64) -> Profile {
+    let mut draws = Draws(7);
+    numbers(&(0..n).map(|_| draws.next() + by).collect::<Vec<f64>>())
+}
+
+fn limit(metric: &str, effect: f64) -> Limit {
+    Limit { metric: metric.to_owned(), effect, ..Limit::default() }.checked().unwrap()
+}
+
+#[test]
+fn a_limit_is_broken_by_an_effect_that_is_large_and_no_chance() {
+    let base = shifted(1000, 0.0);
+    for (metric, effect, by, kept) in [
+        ("ks", 0.1, 0.0, true),
+        ("ks", 0.1, 0.05, true),
+        ("ks", 0.1, 0.3, false),
+        ("auto", 0.1, 0.3, false),
+        ("psi", 0.2, 0.3, false),
+        ("wasserstein", 0.5, 0.3, false),
+        ("wasserstein", 1.5, 0.3, true),
+        ("welch_t", 0.5, -0.3, false),
+        ("missing", 0.1, 0.3, true),
+    ] {
+        let judgement = limit(metric, effect).check(&base, &shifted(900, by));
+        assert_eq!(judgement.is_kept, Some(kept), "{metric} {effect} {by}: {}", judgement.reason);
+    }
+    assert_eq!(limit("auto", 0.1).check(&numbers(&[7.0]), &numbers(&[7.0, 7.0])).is_kept, Some(true));
+    // Three values are far off, but that is chance: with a test the size of a sample counts.
+    assert_eq!(limit("ks", 0.1).check(&base, &numbers(&[0.9, 0.95, 0.5])).is_kept, Some(true));
+    let cities = texts(&[Some("SEA"), Some("PDX")].repeat(100));
+    assert_eq!(limit("auto", 0.1).check(&cities, &texts(&[Some("SEA")].repeat(100))).is_kept, Some(false));
+}
+
+#[test]
+fn a_limit_that_profiles_cannot_decide_says_so() {
+    // Two sketches whose largest bucket hides more than the limit.
+    let base = shifted(200_000, 0.0);
+    let study = shifted(200_000, 0.003);
+    let Judgement { is_kept, reason } = limit("ks", 0.0032).check(&base, &study);
+    assert_eq!(is_kept, None, "{reason}");
+    assert!(reason.starts_with("undecidable from profiles: ks effect 0.00") && reason.contains(" to "), "{reason}");
+    for (base, study, said) in
+        [(&Profile::new(), &base, "no row in the base sample"), (&texts(&[Some("a")]), &base, "texts")]
+    {
+        let judgement = limit("auto", 0.1).check(base, study);
+        assert_eq!(judgement.is_kept, None);
+        assert!(judgement.reason.contains(said), "{}", judgement.reason);
+    }
+}
+
+#[test]
+fn a_limit_that_is_none_is_refused() {
+    let check = |metric: &str, effect, alpha| Limit { metric: metric.to_owned(), effect, alpha }.checked().unwrap_err();
+    assert!(check("pis", 0.1, 0.05).contains("did you mean `psi`?"));
+    assert!(check("psi", 0.0, 0.05).contains("a positive number"));
+    assert!(check("psi", f64::NAN, 0.05).contains("a positive number"));
+    assert!(check("psi", 0.1, 1.0).contains("between 0 and 1"));
+}

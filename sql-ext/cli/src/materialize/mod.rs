@@ -83,7 +83,7 @@ fn default_store() -> Result<PathBuf, Failure> {
     Ok(key_value::default_path(&manifest))
 }
 
-/// The views of these names, all checked before anything is stored.
+/// The views of these names with the contracts on their requests, all checked before anything is stored.
 fn definitions(context: &SkewlessContext, names: &[String]) -> Result<Vec<Arc<FeatureView>>> {
     let known = context.views().names();
     names
@@ -93,7 +93,8 @@ fn definitions(context: &SkewlessContext, names: &[String]) -> Result<Vec<Arc<Fe
                 let hint = skewless_catalog::suggest::did_you_mean(name, known.iter().map(String::as_str));
                 format!("there is no feature view `{name}`{hint}; SHOW FEATURE VIEWS lists them")
             })?;
-            Ok(view.definition.clone())
+            let contracts = context.contracts().at_door(&view.definition)?;
+            Ok(Arc::new(view.definition.with_contracts(contracts)))
         })
         .collect()
 }

@@ -34,6 +34,7 @@ pub use table::{FeatureTable, Lookup};
 pub use time::{Scale, Span, is_time, time_name, times_compatible, values as time_values};
 pub use types::ColumnType;
 
+use crate::contract::{Breach, CompiledContract, RowContract};
 use crate::expression;
 
 /// The version of the JSON form.
@@ -50,6 +51,9 @@ pub struct FeatureView {
     pub definition: String,
     /// Recorded in rows, or computed on demand.
     pub kind: Kind,
+    /// What is asked of the rows that requests bring: rows of the source, or inputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contracts: Vec<RowContract>,
     #[serde(skip)]
     compiled: Compiled,
 }
@@ -167,6 +171,7 @@ struct Compiled(OnceLock<Arc<CompiledView>>);
 struct CompiledView {
     filter: Option<Arc<dyn PhysicalExpr>>,
     columns: Vec<Arc<dyn PhysicalExpr>>,
+    contracts: Vec<CompiledContract>,
     input: SchemaRef,
     output: SchemaRef,
 }
@@ -186,7 +191,14 @@ impl PartialEq for Compiled {
 impl FeatureView {
     /// A view of this name, made by this statement.
     pub fn new(name: impl Into<String>, definition: impl Into<String>, kind: Kind) -> Self {
-        Self { version: VERSION, name: name.into(), definition: definition.into(), kind, compiled: Compiled::default() }
+        let (name, definition) = (name.into(), definition.into());
+        Self { version: VERSION, name, definition, kind, contracts: Vec::new(), compiled: Compiled::default() }
+    }
+
+    /// The same view with these contracts on its requests.
+    #[must_use]
+    pub fn with_contracts(&self, contracts: Vec<RowContract>) -> Self {
+        Self { contracts, ..Self::new(self.name.clone(), self.definition.clone(), self.kind.clone()) }
     }
 
     /// Reads the JSON form; a version that this build does not know is an error.
@@ -263,6 +275,16 @@ impl FeatureView {
         self.on_demand().map(|on_demand| on_demand.inputs.iter().map(ColumnType::field).collect()).unwrap_or_default()
     }
 
+    /// The columns that requests bring: those of the source that rows are pushed from, or the inputs. `None` where no rows
+    /// can be pushed.
+    pub fn input_schema(&self) -> Option<SchemaRef> {
+        let columns = match &self.kind {
+            Kind::Recorded(recorded) => &recorded.push.as_ref()?.source,
+            Kind::OnDemand(on_demand) => &on_demand.inputs,
+        };
+        Some(Arc::new(Schema::new(columns.iter().map(ColumnType::field).collect::<Vec<_>>())))
+    }
+
     /// The schema of the stored rows.
     pub fn rows_schema(&self) -> SchemaRef {
         let fields: Vec<Field> =
@@ -334,6 +356,22 @@ impl FeatureView {
         compiled.project(&input)
     }
 
+    /// The rules of the view's contracts that a request's rows break. The batch needs the columns of
+    /// [`input_schema`](Self::input_schema) by name; their values are cast to the types given there, and a value that does
+    /// not fit is an error.
+    pub fn breaches(&self, inputs: &RecordBatch) -> Result<Vec<Breach>> {
+        if self.contracts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let compiled = self.compiled()?;
+        let input = conform(&self.name, inputs, &compiled.input)?;
+        let mut breaches = Vec::new();
+        for (contract, compiled) in self.contracts.iter().zip(&compiled.contracts) {
+            breaches.extend(contract.breaches(compiled, &input)?);
+        }
+        Ok(breaches)
+    }
+
     fn compiled(&self) -> Result<Arc<CompiledView>> {
         if let Some(compiled) = self.compiled.0.get() {
             return Ok(Arc::clone(compiled));
@@ -343,6 +381,8 @@ impl FeatureView {
     }
 
     fn compile(&self) -> Result<CompiledView> {
+        let contracts =
+            |input: &Schema| self.contracts.iter().map(|contract| contract.compile(input)).collect::<Result<Vec<_>>>();
         match &self.kind {
             Kind::Recorded(recorded) => {
                 let Some(push) = &recorded.push else {
@@ -357,6 +397,7 @@ impl FeatureView {
                 };
                 let input = Arc::new(Schema::new(push.source.iter().map(ColumnType::field).collect::<Vec<_>>()));
                 Ok(CompiledView {
+                    contracts: contracts(&input)?,
                     filter: push.filter.as_ref().map(|sql| expression::compile(sql, &input)).transpose()?,
                     columns: push.columns.iter().map(|sql| expression::compile(sql, &input)).collect::<Result<_>>()?,
                     input,
@@ -366,6 +407,7 @@ impl FeatureView {
             Kind::OnDemand(on_demand) => {
                 let input = Arc::new(Schema::new(on_demand.inputs.iter().map(ColumnType::field).collect::<Vec<_>>()));
                 Ok(CompiledView {
+                    contracts: contracts(&input)?,
                     filter: None,
                     columns: on_demand
                         .features
