@@ -54,7 +54,7 @@ enum Command {
     /// Infer data contracts, and check data against them
     #[command(subcommand)]
     Contract(contract::Command),
-    /// Compare samples, and show what moved
+    /// Compare samples, and measure models
     #[command(subcommand)]
     Report(report::Command),
     /// Run everything on real flights, and report how far the surfaces agree

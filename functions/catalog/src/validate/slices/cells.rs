@@ -147,7 +147,8 @@ impl Division {
     /// What gives the codes of values.
     #[must_use]
     pub fn coder(&self) -> Coder<'_> {
-        let mut coder = Coder { null: NO_CELL, nan: NO_CELL, texts: HashMap::new(), numbers: Vec::new(), cuts: Vec::new() };
+        let mut coder =
+            Coder { null: NO_CELL, nan: NO_CELL, texts: HashMap::new(), numbers: Vec::new(), cuts: Vec::new() };
         for (cell, code) in self.cells.iter().zip(0..) {
             match cell {
                 Cell::Null => coder.null = code,
@@ -198,12 +199,18 @@ impl Coder<'_> {
 /// Ranges of about equal numbers of rows, that end where people would cut.
 fn ranges(profile: &Profile, bins: usize) -> Vec<Cell> {
     let Some((least, greatest)) = profile.range() else { return Vec::new() };
-    let quantile = |q: f64| profile.quantile(q).map(|bounds| bounds.value).filter(|cut| *cut > least && cut.is_finite());
+    let quantile =
+        |q: f64| profile.quantile(q).map(|bounds| bounds.value).filter(|cut| *cut > least && cut.is_finite());
     let mut cuts: Vec<f64> = (1..bins).filter_map(|bin| quantile(bin as f64 / bins as f64)).collect();
     cuts.dedup();
-    if cuts.is_empty() && bins > 1 {
-        // Nearly all rows have the least number: they are one cell, and the others another.
-        cuts.extend((1..100).find_map(|percent| quantile(f64::from(percent) / 100.0)));
+    if cuts.is_empty() {
+        // Most rows have the least number: they are one cell, and the others another, from the next number on.
+        let (mut without, mut with) = (0.0_f64, 1.0_f64);
+        for _ in 0..50 {
+            let middle = f64::midpoint(without, with);
+            if quantile(middle).is_some() { with = middle } else { without = middle }
+        }
+        cuts.extend(quantile(with));
     }
     let ends: Vec<f64> = std::iter::once(least).chain(cuts.iter().copied()).chain([greatest]).collect();
     let mut shown: Vec<f64> = Vec::new();

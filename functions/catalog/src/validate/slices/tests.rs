@@ -34,15 +34,13 @@ fn texts(values: &[Option<&str>]) -> Profile {
 
 /// Columns of numbers and their losses, searched.
 fn search(columns: &[(&str, Vec<f64>)], losses: &[f64], options: &Options) -> Vec<Slice> {
-    let divisions: Vec<Division> = columns
-        .iter()
-        .map(|(name, values)| Division::of(name, Literal::Plain, &numbers(values), options))
-        .collect();
-    let coders: Vec<Coder<'_>> = divisions.iter().map(Division::coder).collect();
+    let divisions: Vec<Division> =
+        columns.iter().map(|(name, values)| Division::of(name, Literal::Plain, &numbers(values), options)).collect();
+    let readers: Vec<Coder<'_>> = divisions.iter().map(Division::coder).collect();
     let mut gathered = Losses::new(options.max_columns);
     for (row, loss) in losses.iter().enumerate() {
         let codes: Vec<u32> =
-            coders.iter().zip(columns).map(|(coder, (_, values))| coder.number(Some(values[row]))).collect();
+            readers.iter().zip(columns).map(|(coder, (_, values))| coder.number(Some(values[row]))).collect();
         gathered.add(Some(*loss), &codes).unwrap();
     }
     find(&gathered, &divisions, options)
@@ -135,7 +133,9 @@ fn the_bound_is_never_below_the_probability() {
             })
             .collect();
         let mut gathered = Losses::new(1);
-        losses.iter().for_each(|loss| gathered.add(Some(*loss), &[]).unwrap());
+        for loss in &losses {
+            gathered.add(Some(*loss), &[]).unwrap();
+        }
         let (mean, deviation) = (gathered.all().values().avg().unwrap(), gathered.all().stddev_pop().unwrap());
         let Some(pool) = bound::Pool::new(&gathered.points(), 10, mean, deviation) else { continue };
         let total: f64 = losses.iter().sum();
@@ -167,9 +167,11 @@ fn cells_are_conditions_in_sql() {
     assert_eq!((cells, rare), (vec!["x = 'a'".into(), "x = 'it''s'".into(), "x IS NULL".into()], 1));
     let (cells, ..) = conditions(Literal::Boolean, &texts(&[Some("true"), Some("true"), Some("false"), Some("false")]));
     assert_eq!(cells, ["x = false", "x = true"]);
-    let (cells, rare, _) = conditions(Literal::Plain, &numbers(&[1.0, 1.0, 2.5, 2.5, f64::INFINITY, f64::NAN, f64::NAN]));
+    let (cells, rare, _) =
+        conditions(Literal::Plain, &numbers(&[1.0, 1.0, 2.5, 2.5, f64::INFINITY, f64::NAN, f64::NAN]));
     assert_eq!((cells, rare), (vec!["x = 1".into(), "x = 2.5".into(), "isnan(x)".into()], 1));
-    let (cells, ..) = conditions(Literal::Plain, &numbers(&(0..1_000).map(|i| f64::from(i) * 1.234).collect::<Vec<_>>()));
+    let (cells, ..) =
+        conditions(Literal::Plain, &numbers(&(0..1_000).map(|i| f64::from(i) * 1.234).collect::<Vec<_>>()));
     assert_eq!(cells, ["x < 310", "x >= 310 AND x < 620", "x >= 620 AND x < 920", "x >= 920"]);
     let (cells, ..) = conditions(
         Literal::Plain,
@@ -179,7 +181,8 @@ fn cells_are_conditions_in_sql() {
     let (_, _, problem) = conditions(Literal::Plain, &texts(&[Some("a"), Some("a")]));
     assert_eq!(problem.as_deref(), Some("(nearly) all rows have one value"));
     let many: Vec<String> = (0..300).map(|i| i.to_string()).collect();
-    let (_, _, problem) = conditions(Literal::Plain, &texts(&many.iter().map(|t| Some(t.as_str())).collect::<Vec<_>>()));
+    let (_, _, problem) =
+        conditions(Literal::Plain, &texts(&many.iter().map(|t| Some(t.as_str())).collect::<Vec<_>>()));
     assert!(problem.unwrap().contains("different texts are too many; group them"));
 }
 
@@ -189,13 +192,14 @@ fn codes_are_places_of_cells() {
     let mut profile = numbers(&(0..100).map(f64::from).collect::<Vec<_>>());
     profile.update(&[f64::NAN, 0.0], Some(&[true, false])).unwrap();
     let division = Division::of("x", Literal::Plain, &profile, &options);
-    let coder = division.coder();
-    let codes = [Some(-5.0), Some(49.0), Some(50.0), Some(f64::INFINITY), Some(f64::NAN), None].map(|x| coder.number(x));
+    let reader = division.coder();
+    let codes =
+        [Some(-5.0), Some(49.0), Some(50.0), Some(f64::INFINITY), Some(f64::NAN), None].map(|x| reader.number(x));
     assert_eq!(codes, [0, 1, 1, 1, 2, 3]);
-    assert_eq!(division.condition(1), "x >= 50 AND NOT isnan(x)");
+    assert_eq!(division.condition(1), "x >= 49 AND NOT isnan(x)");
     let division = Division::of("x", Literal::Plain, &texts(&[Some("a"), Some("b"), None]), &options);
-    let coder = division.coder();
-    assert_eq!([Some("a"), Some("b"), Some("c"), None].map(|text| coder.text(text)), [0, 1, NO_CELL, 2]);
+    let reader = division.coder();
+    assert_eq!([Some("a"), Some("b"), Some("c"), None].map(|text| reader.text(text)), [0, 1, NO_CELL, 2]);
 }
 
 #[test]
@@ -244,7 +248,9 @@ proptest! {
     ) {
         let gather = |rows: &[(Option<f64>, u32, u32)]| {
             let mut losses = Losses::new(2);
-            rows.iter().for_each(|(loss, a, b)| losses.add(*loss, &[*a, *b]).unwrap());
+            for (loss, a, b) in rows {
+                losses.add(*loss, &[*a, *b]).unwrap();
+            }
             losses
         };
         let whole = gather(&rows);
