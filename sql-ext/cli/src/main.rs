@@ -56,7 +56,7 @@ enum Command {
     Contract(contract::Command),
     /// Compare samples, and measure models
     #[command(subcommand)]
-    Report(report::Command),
+    Report(Box<report::Command>),
     /// Run everything on real flights, and report how far the surfaces agree
     Demo(demo::Args),
     /// Print a completion script for a shell

@@ -45,7 +45,7 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn html(&self) -> String {
-        let names: String = self.columns.iter().map(|(name, _)| format!("<th>{}", escape(name))).collect();
-        format!("<table><tr>{names}\n{}</table>\n", self.rows)
+        let names: Vec<String> = self.columns.iter().map(|(name, _)| escape(name)).collect();
+        format!("<table><tr><th>{}\n{}</table>\n", names.join("<th>"), self.rows)
     }
 }

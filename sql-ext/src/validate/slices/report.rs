@@ -75,7 +75,7 @@ impl ScalarUDFImpl for Report {
         let bytes = losses.as_binary_opt::<i64>().ok_or_else(|| internal_datafusion_err!("losses are no bytes"))?;
         let mut found = Vec::new();
         let mut lengths = Vec::with_capacity(bytes.len());
-        for bytes in bytes.iter() {
+        for bytes in bytes {
             let losses = Losses::from_bytes(bytes.unwrap_or_default());
             let losses = losses.map_err(|error| exec_datafusion_err!("{NAME}: {error}"))?;
             let mut columns = divisions(cells)?;

@@ -42,7 +42,7 @@ pub(super) struct Checked {
 impl Checked {
     /// Compares the limit with the measure of all rows.
     pub(super) fn check(&mut self, measures: &[Measure]) {
-        self.value = measures.iter().find(|measure| measure.measure == self.measure).and_then(|measure| measure.value);
+        self.value = measures.iter().find(|measure| measure.name == self.measure).and_then(|measure| measure.value);
         self.holds = self.value.is_some_and(|value| {
             self.at_least.is_none_or(|limit| value >= limit) && self.at_most.is_none_or(|limit| value <= limit)
         });

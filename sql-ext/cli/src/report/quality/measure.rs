@@ -21,7 +21,7 @@ const MOST_VALUES: usize = 50;
 /// A measure with its interval.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Measure {
-    pub(super) measure: String,
+    pub(super) name: String,
     pub(super) value: Option<f64>,
     pub(super) low: Option<f64>,
     pub(super) high: Option<f64>,
@@ -100,7 +100,7 @@ fn measures(calls: &[(&str, String)], row: &Map<String, Json>) -> Vec<Measure> {
         let chance = number(field("by_chance")).map(|chance| format!("{chance:.4} by chance"));
         let notes: Vec<String> = [groups, chance, text(field("note"))].into_iter().flatten().collect();
         Measure {
-            measure: (*name).to_owned(),
+            name: (*name).to_owned(),
             value: number(field("value")),
             low: number(field("low")),
             high: number(field("high")),
@@ -129,7 +129,9 @@ pub(super) async fn findings(
     let calls = task.measures();
     let (_, row) = only(context, &format!("SELECT {} FROM ({data})", selected(&calls))).await?;
     let overall = measures(&calls, &row);
-    limits.iter_mut().for_each(|limit| limit.check(&overall));
+    for limit in &mut limits {
+        limit.check(&overall);
+    }
     let mut groups = Vec::new();
     for column in &args.by {
         groups.extend(by_value(context, &data, column, &calls).await?);

@@ -43,7 +43,7 @@ pub(super) fn summary(findings: &Findings) -> String {
     let mut out = String::new();
     for measure in &findings.measures {
         let note = measure.note.as_deref().unwrap_or("");
-        let _ = writeln!(out, "{:<30}  {:<28}  {note}", measure.measure, with_interval(measure));
+        let _ = writeln!(out, "{:<30}  {:<28}  {note}", measure.name, with_interval(measure));
     }
     if let (Some(mean), Some(observed)) = (reliability(findings, "mean_probability"), reliability(findings, "observed"))
     {
@@ -62,12 +62,12 @@ pub(super) fn summary(findings: &Findings) -> String {
             title(group),
             with_interval(measure),
             group.rows,
-            measure.measure
+            measure.name
         );
     }
     for measure in &findings.fairness {
         let note = measure.note.as_deref().unwrap_or("");
-        let _ = writeln!(out, "{:<30}  {:<28}  {note}", measure.measure, with_interval(measure));
+        let _ = writeln!(out, "{:<30}  {:<28}  {note}", measure.name, with_interval(measure));
     }
     if let Some(all) = findings.slices.first() {
         let note = text(all.get("note")).unwrap_or_default();
@@ -136,14 +136,14 @@ fn measures(name: &str, measures: &[Measure]) -> String {
     for measure in measures {
         let n = measure.n.map_or_else(String::new, |n| n.to_string());
         let [value, low, high] = [measure.value, measure.low, measure.high].map(shown);
-        table.row(None, &[&measure.measure, &value, &low, &high, &n, measure.note.as_deref().unwrap_or("")]);
+        table.row(None, &[&measure.name, &value, &low, &high, &n, measure.note.as_deref().unwrap_or("")]);
     }
     table.html()
 }
 
 fn groups(groups: &[Group]) -> String {
     let names: Vec<&str> =
-        groups.first().into_iter().flat_map(|group| &group.measures).map(|m| m.measure.as_str()).collect();
+        groups.first().into_iter().flat_map(|group| &group.measures).map(|m| m.name.as_str()).collect();
     let columns: Vec<(&str, bool)> =
         [("value", false), ("rows", true)].into_iter().chain(names.into_iter().map(|name| (name, true))).collect();
     let mut table = Table::new(&columns);
