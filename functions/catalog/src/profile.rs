@@ -24,6 +24,7 @@ mod query;
 pub(crate) mod verdict;
 
 pub(crate) use cells::table;
+pub(crate) use key::value as key_value;
 pub use ml_drift::MlDrift;
 pub use ml_profile::MlProfile;
 pub use ml_profile_json::MlProfileJson;

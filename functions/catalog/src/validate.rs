@@ -9,6 +9,7 @@ mod column;
 mod limit;
 mod multiple;
 mod rank;
+pub mod slices;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +46,11 @@ pub enum Correction {
     /// The share of false alarms among all alarms stays below alpha (Benjamini and Hochberg, 1995).
     #[default]
     BenjaminiHochberg,
-    /// The chance of any false alarm stays below alpha.
+    /// The same however the tests depend on each other (Benjamini and Yekutieli, 2001).
+    BenjaminiYekutieli,
+    /// The chance of any false alarm stays below alpha (Holm, 1979).
+    Holm,
+    /// The same, each p-value times the number of tests.
     Bonferroni,
     /// Each test by itself.
     None,
@@ -53,8 +58,13 @@ pub enum Correction {
 
 impl Correction {
     /// All of them, by name.
-    pub const ALL: [(&str, Self); 3] =
-        [("benjamini_hochberg", Self::BenjaminiHochberg), ("bonferroni", Self::Bonferroni), ("none", Self::None)];
+    pub const ALL: [(&str, Self); 5] = [
+        ("benjamini_hochberg", Self::BenjaminiHochberg),
+        ("benjamini_yekutieli", Self::BenjaminiYekutieli),
+        ("holm", Self::Holm),
+        ("bonferroni", Self::Bonferroni),
+        ("none", Self::None),
+    ];
 
     /// The correction of a name, in any case.
     #[must_use]

@@ -54,9 +54,9 @@ enum Command {
     /// Infer data contracts, and check data against them
     #[command(subcommand)]
     Contract(contract::Command),
-    /// Compare samples, and show what moved
+    /// Compare samples, and measure models
     #[command(subcommand)]
-    Report(report::Command),
+    Report(Box<report::Command>),
     /// Run everything on real flights, and report how far the surfaces agree
     Demo(demo::Args),
     /// Print a completion script for a shell

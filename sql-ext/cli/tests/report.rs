@@ -1,4 +1,4 @@
-//! `skewless report drift` and `skewless contract`: what they print and write, and how they exit.
+//! `skewless report` and `skewless contract`: what they print and write, and how they exit.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -99,4 +99,90 @@ fn an_inferred_contract_holds_for_its_data_and_not_for_other() {
         skewless(folder.path(), &["contract", "check", "--data", "base.csv", "--contract", "flight", "-c", &contract]);
     exits(&output, 1);
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `flights`"));
+}
+
+/// `fair.csv` and `unfair.csv`: probabilities that come true, in `unfair.csv` except where `region` is north and `segment` x.
+fn scored() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, is_fair) in [("fair.csv", true), ("unfair.csv", false)] {
+        let mut text = String::from("id,region,segment,late,probability,class,minutes,forecast\n");
+        let mut state = 20_261_121_u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as f64 / (1_u64 << 31) as f64
+        };
+        for id in 0..3_000 {
+            let region = if draw() < 0.5 { "north" } else { "south" };
+            let segment = if draw() < 0.4 { "x" } else { "y" };
+            let p = draw() * 0.9 + 0.05;
+            let is_wrong = !is_fair && region == "north" && segment == "x";
+            let late = draw() < if is_wrong { 1.0 - p } else { p };
+            let minutes = draw() * 60.0;
+            let forecast = minutes + (draw() - 0.5) * if is_wrong { 40.0 } else { 10.0 };
+            let _ = writeln!(text, "v{id},{region},{segment},{late},{p},{},{minutes},{forecast}", p >= 0.5);
+        }
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn quality(folder: &TempDir, data: &str, predicted: [&str; 4], more: &[&str]) -> Output {
+    let [label, label_column, kind, column] = predicted;
+    let data = format!("SELECT * EXCEPT (id) FROM '{data}'");
+    let columns = ["--by", "region,segment"];
+    let args =
+        [&["report", "quality", "--data", &data, label, label_column, kind, column], &columns[..], more].concat();
+    skewless(folder.path(), &args)
+}
+
+const PROBABILITY: [&str; 4] = ["--label", "late", "--probability", "probability"];
+
+#[test]
+fn a_worse_slice_is_found_and_exits_with_3() {
+    let folder = scored();
+    let text = exits(&quality(&folder, "fair.csv", PROBABILITY, &["--min", "roc_auc=0.7"]), 0);
+    assert!(text.contains("0 worse") && text.contains("holds       roc_auc at least 0.7"), "{text}");
+    let text = exits(&quality(&folder, "unfair.csv", PROBABILITY, &["-o", "quality.html", "--group", "region"]), 3);
+    assert!(text.contains("worse       region = 'north' AND segment = 'x': "), "{text}");
+    assert!(
+        text.contains("observed   ") && text.contains("region = north") && text.contains("equalized_odds"),
+        "{text}"
+    );
+    let page = std::fs::read_to_string(folder.path().join("quality.html")).unwrap();
+    for part in ["ROC", "Precision and recall", "Reliability", "Confusion", "Slices", "By value", "Groups of"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(page.matches("<svg").count() == 3 && !page.contains("src="), "the page is self-contained");
+}
+
+#[test]
+fn a_broken_limit_exits_with_3_and_a_measure_that_is_not_there_with_2() {
+    let folder = scored();
+    let text = exits(&quality(&folder, "fair.csv", PROBABILITY, &["--min", "roc_auc=0.99"]), 3);
+    assert!(text.contains("broken      roc_auc at least 0.99: 0."), "{text}");
+    exits(&quality(&folder, "fair.csv", PROBABILITY, &["--max", "log_loss=0.9,brier_score=0.3"]), 0);
+    let output = quality(&folder, "fair.csv", PROBABILITY, &["--min", "roc_au=0.5"]);
+    exits(&output, 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `roc_auc`"));
+    exits(&quality(&folder, "fair.csv", PROBABILITY, &["--min", "roc_auc"]), 2);
+    exits(&quality(&folder, "fair.csv", ["--label", "lat", "--probability", "probability"], &[]), 1);
+}
+
+#[test]
+fn classes_and_numbers_are_measured_too() {
+    let folder = scored();
+    let json = |predicted, data, code| -> serde_json::Value {
+        serde_json::from_str(&exits(&quality(&folder, data, predicted, &["--format", "json"]), code)).unwrap()
+    };
+    let found = json(["--label", "late", "--prediction", "class"], "unfair.csv", 3);
+    assert_eq!(found["predicted"], "class");
+    assert_eq!(found["measures"][0]["name"], "accuracy");
+    assert_eq!(found["groups"].as_array().unwrap().len(), 4);
+    assert_eq!(found["pictures"]["confusion_matrix"]["n"], 3_000);
+    assert_eq!(found["slices"][1]["slice"], "region = 'north' AND segment = 'x'");
+    let found = json(["--label", "minutes", "--value", "forecast"], "unfair.csv", 3);
+    assert_eq!(found["slices"][1]["slice"], "region = 'north' AND segment = 'x'");
+    assert_eq!(found["errors"].as_array().unwrap().len(), 7);
+    let found = json(["--label", "minutes", "--value", "forecast"], "fair.csv", 0);
+    assert_eq!(found["slices"].as_array().unwrap().len(), 1);
 }

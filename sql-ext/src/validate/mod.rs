@@ -1,5 +1,5 @@
 //! `ml_validate_drift`: every column of two samples compared, one row for each column (and slice) and metric; and
-//! `ml_describe_data`: the columns of one.
+//! `ml_describe_data`: the columns of one; and `ml_find_slices`: the rows of one that have a worse loss.
 //!
 //! `drift` plans a call into stock nodes: both samples in one scan, a profile of each column, slice and sample, and the
 //! function `report`, which reads the profiles, tests, and corrects for how many tests there were. `exact` is the operator
@@ -9,6 +9,7 @@ mod describe;
 mod drift;
 mod exact;
 mod report;
+mod slices;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub(crate) static RELATIONS: &[Relation] = &[
         ],
         plan: drift::plan,
     },
+    slices::RELATION,
     Relation { name: describe::NAME, parameters: &[Parameter::required("data")], plan: describe::plan },
 ];
 
@@ -51,7 +53,7 @@ pub(crate) fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     state.register_udf(report::function())?;
     state.register_udf(describe::function())?;
-    Ok(())
+    slices::register(state)
 }
 
 #[cfg(test)]

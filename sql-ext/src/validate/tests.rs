@@ -9,7 +9,7 @@ use crate::{Options, Outcome, SkewlessContext};
 
 mod exact;
 
-async fn run(partitions: usize, batch_size: usize, sql: &str) -> Result<RecordBatch, String> {
+pub(super) async fn run(partitions: usize, batch_size: usize, sql: &str) -> Result<RecordBatch, String> {
     let options = Options { target_partitions: Some(partitions), batch_size: Some(batch_size), ..Options::default() };
     let context = SkewlessContext::new(options).await.expect("a session");
     let mut rows = None;
@@ -128,7 +128,7 @@ async fn wrong_calls_are_refused_with_the_remedy() {
     for (rest, said) in [
         ("study => (SELECT 1 AS x), metrics => ['pis']", "there is no metric 'pis'; did you mean `psi`?"),
         ("study => (SELECT 1 AS x), alpha => 5", "`alpha` is a share from 0 to 1, not 5"),
-        ("study => (SELECT 1 AS x), correction => 'holm'", "there is no correction 'holm'"),
+        ("study => (SELECT 1 AS x), correction => 'hol'", "there is no correction 'hol'; did you mean `holm`?"),
         ("study => (SELECT 1 AS x, 1 AS k), by => ['k']", "cast one of them"),
         ("study => (SELECT 1 AS x), by => ['kk']", "has no column `kk`"),
         ("stuudy => (SELECT 1 AS x)", "did you mean `study`?"),

@@ -62,6 +62,13 @@ impl Hypergeometric {
         (self.tail(k, k > mode) + other).min(1.0)
     }
 
+    /// The probability that at least `k` of `drawn` come from the first of two parts; for a `k` above the mean, where the
+    /// terms fall. The bounds are those of [`Self::with`].
+    pub(crate) fn upper(first: u64, second: u64, drawn: u64, k: u64) -> f64 {
+        let (distribution, place) = Self::with(first, second, drawn, k);
+        distribution.tail(place, distribution.drawn == drawn).min(1.0)
+    }
+
     /// The probability of `k` and what lies above it, or below it, away from the mode.
     fn tail(self, k: u64, above: bool) -> f64 {
         let Self { first, second, drawn } = self;

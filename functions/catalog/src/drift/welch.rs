@@ -157,34 +157,52 @@ fn test(base: &Sample, study: &Sample) -> Result<Finding, String> {
     if infinite > 0 {
         return Err(format!("{infinite} infinite values have no variance: there is no result"));
     }
-    let of = |sample: &Sample| {
-        let (mean, variance) = sample.moments.values().avg().zip(sample.moments.var())?;
-        Some((mean, variance, variance / sample.size() as f64))
-    };
-    let Some(((mean_base, variance_base, error_base), (mean_study, variance_study, error_study))) =
-        of(base).zip(of(study))
-    else {
+    let Some(means) = compare_means(&base.moments, &study.moments) else {
         return Err("there are too few values to have a variance".to_owned());
     };
-    let error = error_base + error_study;
-    let difference = mean_study - mean_base;
-    if error == 0.0 {
+    if means.error == 0.0 {
         return Err(
             "both samples have a variance of zero, so there is nothing to measure a difference of means by".to_owned()
         );
     }
-    if !error.is_finite() || !difference.is_finite() {
+    if !means.error.is_finite() || !means.difference.is_finite() {
         return Err("the variances are beyond the range of floats: there is no result".to_owned());
     }
-    let (share_base, share_study) = (error_base / error, error_study / error);
-    let freedom = 1.0
-        / (share_base * share_base / (base.size() as f64 - 1.0)
-            + share_study * share_study / (study.size() as f64 - 1.0));
-    let t = difference / error.sqrt();
-    let deviation = (variance_base / 2.0 + variance_study / 2.0).sqrt();
+    let t = means.difference / means.error;
     Ok(Finding {
         statistic: t,
-        effect_size: Some(difference / deviation),
-        p_value: Some(student_two_sided(t, freedom)),
+        effect_size: Some(means.difference / means.deviation),
+        p_value: Some(student_two_sided(t, means.freedom)),
+    })
+}
+
+/// Two means side by side, whatever their variances.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Means {
+    /// The study's mean less the base's.
+    pub(crate) difference: f64,
+    /// Its standard error.
+    pub(crate) error: f64,
+    /// The degrees of freedom of the error, after Welch and Satterthwaite; NaN where the error is zero.
+    pub(crate) freedom: f64,
+    /// The root of the mean of both variances.
+    pub(crate) deviation: f64,
+}
+
+/// Compares means; `None` where a sample has fewer than two values.
+pub(crate) fn compare_means(base: &ExactMoments, study: &ExactMoments) -> Option<Means> {
+    let of = |moments: &ExactMoments| {
+        let (mean, variance, n) = (moments.values().avg()?, moments.var()?, moments.values().count() as f64);
+        Some((mean, variance, variance / n, n))
+    };
+    let ((mean_base, variance_base, error_base, m), (mean_study, variance_study, error_study, n)) =
+        of(base).zip(of(study))?;
+    let error = error_base + error_study;
+    let (share_base, share_study) = (error_base / error, error_study / error);
+    Some(Means {
+        difference: mean_study - mean_base,
+        error: error.sqrt(),
+        freedom: 1.0 / (share_base * share_base / (m - 1.0) + share_study * share_study / (n - 1.0)),
+        deviation: (variance_base / 2.0 + variance_study / 2.0).sqrt(),
     })
 }

@@ -11,7 +11,7 @@ pub(super) fn key(x: f64) -> i64 {
 }
 
 /// The float of an integer that is at most infinite.
-pub(super) fn value(key: i64) -> f64 {
+pub(crate) fn value(key: i64) -> f64 {
     let magnitude = f64::from_bits(key.unsigned_abs());
     if key < 0 { -magnitude } else { magnitude }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{EXACT_ONLY, Finding, Options, categorical, rank};
 use crate::drift::cells::{Cell, Table};
 use crate::drift::{Notes, Outcome, RankTest};
-use crate::profile::{Metric, Profile, table, verdict};
+use crate::profile::{Metric, Profile, key_value, table, verdict};
 
 /// Numbers with at most so many different values in both samples are categories.
 const FEW_VALUES: usize = 20;
@@ -129,6 +129,12 @@ pub(super) fn few_values(base: &Profile, study: &Profile) -> Option<Table> {
     cells.push(Cell { base: base.nans(), study: study.nans() });
     cells.push(Cell { base: base.nulls(), study: study.nulls() });
     Some(Table::new(cells, false, Notes::default()))
+}
+
+/// The numbers of a profile with their counts, in order, where they are few different ones.
+pub(super) fn few_numbers(profile: &Profile) -> Option<Vec<(f64, u64)>> {
+    let numbers = profile.exact_numbers().filter(|numbers| numbers.len() <= FEW_VALUES)?;
+    Some(numbers.into_iter().map(|(key, count)| (key_value(key), count)).collect())
 }
 
 /// The share of missing values, NULL or NaN.

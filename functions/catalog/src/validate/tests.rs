@@ -115,6 +115,11 @@ fn p_values_are_adjusted_for_their_number() {
     };
     assert_eq!(adjusted(Correction::BenjaminiHochberg), [0.025, 0.05, 0.05, 0.025, 0.5]);
     assert_eq!(adjusted(Correction::Bonferroni), [0.05, 0.2, 0.15, 0.025, 1.0]);
+    assert_eq!(adjusted(Correction::Holm), [0.04, 0.09, 0.09, 0.025, 0.5]);
+    assert_eq!(
+        adjusted(Correction::BenjaminiYekutieli),
+        [0.057_083_333_333, 0.114_166_666_667, 0.114_166_666_667, 0.057_083_333_333, 1.0]
+    );
     assert_eq!(adjusted(Correction::None), p);
 }
 

@@ -9,6 +9,14 @@ use arrow::record_batch::RecordBatch;
 use super::Rows;
 use super::cell::{Column, Style, key, object};
 
+/// The rows as JSON objects; numbers that JSON has not are the texts `NaN`, `Infinity` and `-Infinity`.
+pub(crate) fn records(batch: &RecordBatch) -> Result<Vec<serde_json::Map<String, serde_json::Value>>> {
+    let mut lines = Vec::new();
+    Json::lines().batch(batch, &mut lines)?;
+    let records = serde_json::Deserializer::from_slice(&lines).into_iter();
+    Ok(records.collect::<std::result::Result<_, _>>()?)
+}
+
 pub(super) struct Json {
     lines: bool,
     rows: usize,

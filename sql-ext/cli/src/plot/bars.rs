@@ -3,12 +3,14 @@
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
-/// The shares of two samples in the same cells, the base as filled bars and the study sample as outlined ones.
+/// The shares of two samples in the same cells, the first as filled bars and the second as outlined ones.
 pub(crate) struct Bars<'a> {
     pub(crate) title: &'a str,
     /// What each cell is called under its bar; at most about six are shown.
     pub(crate) labels: &'a [String],
-    /// The share of the base and of the study sample in each cell.
+    /// What the samples are called.
+    pub(crate) names: [&'a str; 2],
+    /// The share of each sample in each cell.
     pub(crate) shares: &'a [(f64, f64)],
 }
 
@@ -21,7 +23,8 @@ impl Bars<'_> {
     }
 
     fn draw(&self, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-        let (base, study) = (RGBColor(160, 190, 220), RGBColor(200, 80, 20));
+        let (first, second) = (RGBColor(160, 190, 220), RGBColor(200, 80, 20));
+        let [first_name, second_name] = self.names;
         let top = self.shares.iter().fold(0.01_f64, |top, (a, b)| top.max(*a).max(*b)) * 1.15;
         let end = self.shares.len().max(1) as f64;
         let root = SVGBackend::with_string(svg, (420, 240)).into_drawing_area();
@@ -49,13 +52,13 @@ impl Bars<'_> {
         let bar = |cell: usize, share: f64| [(cell as f64 + 0.08, 0.0), (cell as f64 + 0.92, share)];
         let shares = || self.shares.iter().enumerate();
         chart
-            .draw_series(shares().map(|(cell, (share, _))| Rectangle::new(bar(cell, *share), base.filled())))?
-            .label("base")
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], base.filled()));
+            .draw_series(shares().map(|(cell, (share, _))| Rectangle::new(bar(cell, *share), first.filled())))?
+            .label(first_name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], first.filled()));
         chart
-            .draw_series(shares().map(|(cell, (_, share))| Rectangle::new(bar(cell, *share), study.stroke_width(2))))?
-            .label("study")
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], study.stroke_width(2)));
+            .draw_series(shares().map(|(cell, (_, share))| Rectangle::new(bar(cell, *share), second.stroke_width(2))))?
+            .label(second_name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], second.stroke_width(2)));
         chart
             .configure_series_labels()
             .background_style(WHITE.mix(0.8))

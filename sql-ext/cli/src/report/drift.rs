@@ -1,7 +1,6 @@
 //! `skewless report drift`: `ml_validate_drift` over two queries, with a picture of each column.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -11,21 +10,14 @@ use serde::Serialize;
 use skewless_catalog::profile::Profile;
 use skewless_sql::{Outcome, SkewlessContext};
 
+use super::page::{Table, page, shown};
+use super::session::{Session, quoted, texts};
 use super::shape::Shape;
 use crate::Failure;
-use crate::context::{ContextArgs, runtime};
-use crate::plot::{Bars, STYLE, escape};
+use crate::context::runtime;
+use crate::plot::{Bars, escape};
 use crate::progress;
 use crate::sample::{rows, sample};
-
-/// How the findings are told.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
-}
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -35,9 +27,6 @@ pub(crate) struct Args {
     /// The study sample: a query, a table, or a file
     #[arg(long, value_name = "SQL|TABLE|FILE")]
     study: String,
-    /// Statements that run first
-    #[arg(short = 'c', long, value_name = "SQL", allow_hyphen_values = true)]
-    command: Option<String>,
     /// Columns whose values make slices that are compared by themselves
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     by: Vec<String>,
@@ -53,14 +42,8 @@ pub(crate) struct Args {
     /// Drift with a smaller effect is not reported as such
     #[arg(long, default_value_t = 0.0)]
     min_effect: f64,
-    /// Write one self-contained page
-    #[arg(short = 'o', long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// How the findings are printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
     #[command(flatten)]
-    context: ContextArgs,
+    session: Session,
 }
 
 /// One row of `ml_validate_drift`.
@@ -84,30 +67,14 @@ struct Finding {
 /// Runs the subcommand.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (findings, shapes) = runtime()?.block_on(async {
-        let context = args.context.open().await?;
-        if let Some(text) = &args.command {
-            for outcome in context.sql(text).await? {
-                if let Outcome::Rows(frame) = outcome {
-                    frame.collect().await?;
-                }
-            }
-        }
+        let context = args.session.open().await?;
         let spinner = progress::spinner("comparing the samples");
         let findings = findings(&context, args).await?;
         let shapes = shapes(&context, args).await?;
         spinner.finish_and_clear();
         Ok::<_, Failure>((findings, shapes))
     })?;
-    if let Some(path) = &args.output {
-        std::fs::write(path, page(args, &findings, &shapes)?)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
-    }
-    match args.format {
-        Format::Json => {
-            println!("{}", serde_json::to_string_pretty(&findings).context("the findings as JSON")?);
-        }
-        Format::Text => print!("{}", summary(&findings, &shapes)),
-    }
+    args.session.tell(|| document(args, &findings, &shapes), &findings, || summary(&findings, &shapes))?;
     if findings.iter().any(|finding| finding.is_drift == Some(true)) { Err(Failure::Different) } else { Ok(()) }
 }
 
@@ -116,10 +83,6 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
 }
 
 async fn findings(context: &SkewlessContext, args: &Args) -> Result<Vec<Finding>> {
-    let list = |names: &[String]| {
-        let quoted: Vec<String> = names.iter().map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
-        format!("[{}]", quoted.join(", "))
-    };
     let mut call = format!(
         "SELECT * FROM ml_validate_drift(base => ({}), study => ({}), alpha => {}, min_effect => {}",
         sample(&args.base),
@@ -129,7 +92,7 @@ async fn findings(context: &SkewlessContext, args: &Args) -> Result<Vec<Finding>
     );
     for (name, given) in [("by", &args.by), ("metrics", &args.metrics)] {
         if !given.is_empty() {
-            let _ = write!(call, ", {name} => {}", list(given));
+            let _ = write!(call, ", {name} => {}", texts(given));
         }
     }
     if args.exact {
@@ -204,11 +167,8 @@ async fn shapes(context: &SkewlessContext, args: &Args) -> Result<Vec<(String, S
     }
     let mut profiles: Vec<Vec<Profile>> = Vec::new();
     for side in [base, study] {
-        let calls: Vec<String> = names
-            .iter()
-            .enumerate()
-            .map(|(index, name)| format!("ml_profile(\"{}\") AS p{index}", name.replace('"', "\"\"")))
-            .collect();
+        let calls: Vec<String> =
+            names.iter().enumerate().map(|(index, name)| format!("ml_profile({}) AS p{index}", quoted(name))).collect();
         let batch = rows(context, &format!("SELECT {} FROM ({side})", calls.join(", "))).await?;
         let profile = |array: &ArrayRef| match array.as_binary_opt::<i32>() {
             Some(bytes) if bytes.len() == 1 && bytes.is_valid(0) => Ok(Profile::from_bytes(bytes.value(0))?),
@@ -236,12 +196,6 @@ impl Finding {
             self.slice.iter().map(|(name, value)| format!("{name} = {}", value.as_deref().unwrap_or("NULL"))).collect();
         if slice.is_empty() { self.feature.clone() } else { format!("{} ({})", self.feature, slice.join(", ")) }
     }
-}
-
-fn shown(value: Option<f64>) -> String {
-    value.map_or_else(String::new, |value| {
-        if value != 0.0 && value.abs() < 1e-3 { format!("{value:.1e}") } else { format!("{value:.4}") }
-    })
 }
 
 fn summary(findings: &[Finding], shapes: &[(String, Shape)]) -> String {
@@ -277,28 +231,34 @@ fn summary(findings: &[Finding], shapes: &[(String, Shape)]) -> String {
     text
 }
 
-fn page(args: &Args, findings: &[Finding], shapes: &[(String, Shape)]) -> Result<String> {
-    let mut table = String::new();
+fn document(args: &Args, findings: &[Finding], shapes: &[(String, Shape)]) -> Result<String> {
+    let mut table = Table::new(&[
+        ("column", false),
+        ("metric", false),
+        ("statistic", true),
+        ("effect", true),
+        ("p", true),
+        ("p adjusted", true),
+        ("base rows", true),
+        ("study rows", true),
+        ("note", false),
+        ("verdict", false),
+    ]);
     for finding in findings {
-        let class = match finding.is_drift {
-            Some(true) => "differs",
-            Some(false) => "holds",
-            None => "",
-        };
-        let _ = writeln!(
-            table,
-            "<tr class=\"{class}\"><td>{}<td>{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}\
-             <td class=\"n\">{}<td class=\"n\">{}<td>{}<td>{}",
-            escape(&finding.title()),
-            escape(finding.metric.as_deref().unwrap_or("")),
-            shown(finding.statistic),
-            shown(finding.effect_size),
-            shown(finding.p_value),
-            shown(finding.p_adjusted),
-            finding.n_base,
-            finding.n_study,
-            escape(finding.note.as_deref().unwrap_or("")),
-            finding.verdict(),
+        table.row(
+            finding.is_drift.map(|is_drift| !is_drift),
+            &[
+                &finding.title(),
+                finding.metric.as_deref().unwrap_or(""),
+                &shown(finding.statistic),
+                &shown(finding.effect_size),
+                &shown(finding.p_value),
+                &shown(finding.p_adjusted),
+                &finding.n_base.to_string(),
+                &finding.n_study.to_string(),
+                finding.note.as_deref().unwrap_or(""),
+                finding.verdict(),
+            ],
         );
     }
     // In the order of the findings: what surely moved comes first.
@@ -309,18 +269,18 @@ fn page(args: &Args, findings: &[Finding], shapes: &[(String, Shape)]) -> Result
         if let Some((name, shape)) = shape.filter(|(name, _)| !drawn.contains(&name.as_str())) {
             drawn.push(name);
             let title = format!("{name}: {}", finding.verdict());
-            plots.push_str(&Bars { title: &title, labels: &shape.labels, shares: &shape.shares }.svg()?);
+            let names = ["base", "study"];
+            plots.push_str(&Bars { title: &title, labels: &shape.labels, names, shares: &shape.shares }.svg()?);
         }
     }
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Skewless: drift</title>\n<style>{STYLE}</style>\n\
-         <h1>Drift</h1>\n<p>Base: <code>{base}</code><br>Study: <code>{study}</code><br>False alarms accepted: {alpha}; \
-         p-values adjusted for {tests} tests.</p>\n\
-         <table><tr><th>column<th>metric<th>statistic<th>effect<th>p<th>p adjusted<th>base rows<th>study rows<th>note\
-         <th>verdict\n{table}</table>\n<h2>Distributions</h2>\n<div class=\"plots\">{plots}</div>\n",
+    let body = format!(
+        "<p>Base: <code>{base}</code><br>Study: <code>{study}</code><br>False alarms accepted: {alpha}; p-values adjusted for \
+         {tests} tests.</p>\n{table}<h2>Distributions</h2>\n<div class=\"plots\">{plots}</div>\n",
         base = escape(&args.base),
         study = escape(&args.study),
         alpha = args.alpha,
         tests = findings.iter().filter(|finding| finding.p_value.is_some()).count(),
-    ))
+        table = table.html(),
+    );
+    Ok(page("Drift", &body))
 }
