@@ -70,7 +70,7 @@ pub(super) async fn divide(
     let questions = deal_questions(run, joined, question_schema, questions, &ranges).await?;
     let memory = MemoryConsumer::new(format!("TrainingSetExec[{}]", joined.prefix)).register(run.context.memory_pool());
     let (files, own) = deal_rows(run, joined, rows, &questions, &ranges, &memory).await?;
-    let carried = carry(run, joined, &ranges, carried, &own)?;
+    let carried = carry(run, joined, &ranges, &carried, &own)?;
     drop(own);
     memory.try_resize(carried.iter().map(row_bytes).sum())?;
     let froms = std::iter::once(from).chain(ranges.starts.iter().copied().map(Some));
@@ -212,13 +212,13 @@ fn carry(
     run: &Run,
     joined: &Joined,
     ranges: &Ranges,
-    inherited: RecordBatch,
+    inherited: &RecordBatch,
     own: &[RecordBatch],
 ) -> Result<Vec<RecordBatch>> {
     let view = &joined.view;
     // A row that is later than every question of the range tells that the entity is there.
     let there = |later: &[RecordBatch]| {
-        let row = later.iter().chain([&inherited]).find(|rows| rows.num_rows() > 0);
+        let row = later.iter().chain([inherited]).find(|rows| rows.num_rows() > 0);
         row.map_or_else(|| RecordBatch::new_empty(view.rows_schema()), |rows| rows.slice(0, 1))
     };
     let mut all = Vec::with_capacity(ranges.count());

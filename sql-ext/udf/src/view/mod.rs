@@ -233,10 +233,10 @@ impl FeatureView {
 
     /// The recorded form, or the error that the view has no rows.
     fn to_recorded(&self) -> Result<&Recorded> {
-        match self.recorded() {
-            Some(recorded) => Ok(recorded),
-            None => plan_err!("the feature view `{}` is ON DEMAND and has no rows", self.name),
-        }
+        let Some(recorded) = self.recorded() else {
+            return plan_err!("the feature view `{}` is ON DEMAND and has no rows", self.name);
+        };
+        Ok(recorded)
     }
 
     /// The on-demand form, if it is one.
