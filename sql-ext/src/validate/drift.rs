@@ -28,6 +28,9 @@ pub(super) const NAME: &str = "ml_validate_drift";
 /// The columns between the projections.
 const SAMPLE: &str = "__ml_is_base";
 pub(super) const ROW: &str = "__ml_row";
+/// What goes into [`ExactDrift`]: not by the name of what comes out, for DataFusion pushes an access to a field down to any
+/// column of that name.
+const PROFILED: &str = "__ml_profiled";
 
 pub(super) fn plan(
     arguments: &Arguments,
@@ -136,7 +139,7 @@ pub(super) fn plan(
             .project(vec![report.alias(ROW)])?
             .unnest_column(Column::from_name(ROW))?
     } else {
-        let mut inputs = vec![aggregated.project(vec![row.alias(ROW)])?.build()?];
+        let mut inputs = vec![aggregated.project(vec![row.alias(PROFILED)])?.build()?];
         for column in &ranked {
             let value = col(Column::from_name(column_name(*column)));
             let rows = both.clone().filter(value.clone().is_not_null())?;
