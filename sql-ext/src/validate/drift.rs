@@ -102,7 +102,11 @@ pub(super) fn plan(
         columns.push(lit(is_base).alias(SAMPLE));
         for (index, (name, reading)) in readable.iter().enumerate() {
             let (column, given) = own(name)?;
-            columns.push(read(Expr::Column(column), &given, reading).alias(column_name(index)));
+            let column = Expr::Column(column);
+            let value = if given.is_string() { column } else { read(column, &given, reading) };
+            // Views of texts are not copied on the way to the profiles.
+            let value = if *reading == DataType::Utf8 { cast(value, DataType::Utf8View) } else { value };
+            columns.push(value.alias(column_name(index)));
         }
         LogicalPlanBuilder::from(plan).project(columns)?.build()
     };

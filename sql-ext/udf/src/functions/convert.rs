@@ -24,7 +24,8 @@ pub(super) fn prepare(array: &ArrayRef, reading: Type) -> Result<ArrayRef> {
         return microseconds(array);
     }
     let target = arrow_type(reading);
-    if array.data_type() == &target {
+    // Texts are read where they lie, in either form.
+    if array.data_type() == &target || (reading == Type::Text && *array.data_type() == DataType::Utf8View) {
         return Ok(Arc::clone(array));
     }
     let strict = CastOptions { safe: false, ..CastOptions::default() };
@@ -66,10 +67,13 @@ pub(super) fn to_column<'a>(array: &'a ArrayRef, reading: Type, argument: &str) 
         Type::Int64 => Values::Int64(Cow::Borrowed(array.as_primitive::<Int64Type>().values())),
         Type::Timestamp => Values::Timestamp(Cow::Borrowed(array.as_primitive::<TimestampMicrosecondType>().values())),
         Type::Boolean => Values::Boolean(Cow::Owned(array.as_boolean().values().iter().collect())),
-        Type::Text => {
-            let texts = array.as_string::<i32>();
-            Values::Text((0..texts.len()).map(|row| Cow::Borrowed(texts.value(row))).collect())
-        }
+        Type::Text => Values::Text(match array.as_string_view_opt() {
+            Some(texts) => (0..texts.len()).map(|row| Cow::Borrowed(texts.value(row))).collect(),
+            None => {
+                let texts = array.as_string::<i32>();
+                (0..texts.len()).map(|row| Cow::Borrowed(texts.value(row))).collect()
+            }
+        }),
         Type::Bytes => {
             let bytes = array.as_binary::<i32>();
             Values::Bytes((0..bytes.len()).map(|row| Cow::Borrowed(bytes.value(row))).collect())
