@@ -174,6 +174,6 @@ fn drift_is_inferred_as_a_promise_that_travels_without_the_data() {
     let (text, err) = check("empty.csv", 1);
     assert!(text.starts_with("2 promises, 0 broken, 2 open\nopen    delay_drift "), "{text}");
     assert!(err.contains("no promise is broken, but 2 of 2 cannot be decided"), "{err}");
-    let (_, err) = exits(&skewless(folder.path(), &["contract", "infer", "--data", "moved.csv", "--drift", "-1"]), 2);
-    assert!(err.contains("--drift"), "{err}");
+    let (_, err) = exits(&skewless(folder.path(), &["contract", "infer", "--data", "moved.csv", "--drift=-1"]), 1);
+    assert!(err.contains("--drift is -1, but an effect stays below a positive number"), "{err}");
 }
