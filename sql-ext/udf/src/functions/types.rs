@@ -39,7 +39,9 @@ pub(super) fn reading(argument: Type, given: &DataType) -> Option<Type> {
         DataType::Dictionary(_, values) => values.is_string(),
         _ => false,
     };
-    let accepted = given.is_null()
+    // An argument of two types reads NULL as the first of them.
+    let is_one_type = !matches!(argument, Type::Float64OrText | Type::Int64OrText);
+    let accepted = (given.is_null() && is_one_type)
         || match argument {
             Type::Float64 => given.is_numeric(),
             Type::Int64 => given.is_integer(),
