@@ -78,7 +78,9 @@ impl<'a> Lists<'a> {
                         set += 1;
                         Test::Member(set - 1)
                     }
-                    other => return Err(format!("nodes_modes holds {other}, which is no mode; modes are 0 to {MEMBER}")),
+                    other => {
+                        return Err(format!("nodes_modes holds {other}, which is no mode; modes are 0 to {MEMBER}"));
+                    }
                 })
             })
             .collect()
@@ -142,7 +144,9 @@ pub(super) fn read<T: Number>(context: &Context<'_>, targets: usize) -> Result<E
         1 => Aggregate::Sum,
         2 => Aggregate::Min,
         3 => Aggregate::Max,
-        other => return Err(format!("aggregate_function {other} is none of 0 (AVERAGE), 1 (SUM), 2 (MIN) and 3 (MAX)")),
+        other => {
+            return Err(format!("aggregate_function {other} is none of 0 (AVERAGE), 1 (SUM), 2 (MIN) and 3 (MAX)"));
+        }
     };
     let transform = match node.int("post_transform", 0) {
         0 => Transform::None,

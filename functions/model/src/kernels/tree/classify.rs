@@ -20,7 +20,11 @@ pub(super) struct Decision<T> {
 }
 
 pub(in crate::kernels) fn classifier(context: &Context<'_>) -> Built {
-    if double(context, "nodes_values_as_tensor")? { classification::<f64>(context) } else { classification::<f32>(context) }
+    if double(context, "nodes_values_as_tensor")? {
+        classification::<f64>(context)
+    } else {
+        classification::<f32>(context)
+    }
 }
 
 fn classification<T: Number>(context: &Context<'_>) -> Built {

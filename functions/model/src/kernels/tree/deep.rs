@@ -118,11 +118,9 @@ impl<T: Number> Walk<T> {
         self.roots.push(root);
         self.nodes.extend(nodes.iter().map(|node| match node {
             TreeNode::Leaf(leaf) => TreeNode::Leaf(*leaf),
-            TreeNode::Branch(branch) => TreeNode::Branch(Branch {
-                feature: column(branch.feature),
-                other: root + branch.other,
-                ..*branch
-            }),
+            TreeNode::Branch(branch) => {
+                TreeNode::Branch(Branch { feature: column(branch.feature), other: root + branch.other, ..*branch })
+            }
         }));
     }
 

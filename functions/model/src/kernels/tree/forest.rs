@@ -207,7 +207,8 @@ impl<'a, T: Number> Layout<'a, T> {
             return;
         }
         let trees = &self.ensemble.trees[trees];
-        let column = |feature, missing_least| self.columns.get(&Source { feature, missing_least }).copied().unwrap_or(0);
+        let column =
+            |feature, missing_least| self.columns.get(&Source { feature, missing_least }).copied().unwrap_or(0);
         self.runs.push(match self.kind {
             Kind::Perfect(depth) => {
                 let column = |feature, ordered: Ordered<T>| column(feature, ordered.missing_holds) as u8;
@@ -274,7 +275,9 @@ fn sums<T: Number>(ensemble: &Ensemble<T>) -> bool {
     matches!(ensemble.aggregate, Aggregate::Sum | Aggregate::Average)
         && ensemble.trees.iter().all(|nodes| {
             let mut targets = nodes.iter().filter_map(|node| match node {
-                TreeNode::Leaf(leaf) => Some(if let [weight] = ensemble.weights_of(*leaf) { Some(weight.target) } else { None }),
+                TreeNode::Leaf(leaf) => {
+                    Some(if let [weight] = ensemble.weights_of(*leaf) { Some(weight.target) } else { None })
+                }
                 TreeNode::Branch(_) => None,
             });
             let first = targets.next().flatten();

@@ -160,12 +160,7 @@ pub(super) fn run<T: Number>(
 }
 
 impl<T: Number, const N: usize> Perfect<T, N> {
-    fn boxed(
-        trees: &[Vec<TreeNode<T>>],
-        column: Placed<'_, T>,
-        weights: &Weights<T>,
-        sums: bool,
-    ) -> Box<dyn Run<T>> {
+    fn boxed(trees: &[Vec<TreeNode<T>>], column: Placed<'_, T>, weights: &Weights<T>, sums: bool) -> Box<dyn Run<T>> {
         let (trees, leaves): (Vec<_>, Vec<_>) = trees.iter().map(|tree| Self::pad(tree, column)).unzip();
         let leaves = if sums {
             let one = |leaf: &Leaf| weights.of(*leaf).first().copied();

@@ -107,7 +107,8 @@ fn grow<T: Number>(
     };
     nodes.push(TreeNode::Branch(branch));
     // In a chain one of the sides is a leaf.
-    let (yes, no) = if chain { if random.one_in(2) { (depth - 1, 0) } else { (0, depth - 1) } } else { (depth - 1, depth - 1) };
+    let (yes, no) =
+        if chain { if random.one_in(2) { (depth - 1, 0) } else { (0, depth - 1) } } else { (depth - 1, depth - 1) };
     grow(random, kinds, made, nodes, yes, target, chain);
     let other = nodes.len() as u32;
     nodes[here] = TreeNode::Branch(Branch { other, ..branch });
@@ -168,7 +169,10 @@ fn check<T: Number + Into<f64>>(seed: u64, kinds: &Kinds, rows: usize) {
         .each_row(&data, kinds.width, |scores| {
             let mut expected = expected.next().expect("a row more than there are");
             let raw = |scores: &[Score<T>]| {
-                (bits(scores.iter().map(|score| score.value)), scores.iter().map(|score| score.given).collect::<Vec<_>>())
+                (
+                    bits(scores.iter().map(|score| score.value)),
+                    scores.iter().map(|score| score.given).collect::<Vec<_>>(),
+                )
             };
             assert_eq!(raw(scores), raw(&expected), "row {seen} of {rows}");
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -176,7 +180,11 @@ fn check<T: Number + Into<f64>>(seed: u64, kinds: &Kinds, rows: usize) {
             regression.finish(&mut expected.clone(), &mut theirs);
             assert_eq!(bits(ours), bits(theirs), "outputs of row {seen}");
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            assert_eq!(decision.decide(scores, &mut ours), decision.decide(&mut expected, &mut theirs), "class of row {seen}");
+            assert_eq!(
+                decision.decide(scores, &mut ours),
+                decision.decide(&mut expected, &mut theirs),
+                "class of row {seen}"
+            );
             assert_eq!(bits(ours), bits(theirs), "class scores of row {seen}");
             seen += 1;
         })
