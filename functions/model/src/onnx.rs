@@ -175,6 +175,21 @@ impl Node {
         self.attribute(name).map_or(0, |attribute| attribute.strings.len())
     }
 
+    /// The values of an 8-bit unsigned tensor attribute; empty where it is not there.
+    pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>, String> {
+        match self.attribute(name).and_then(|attribute| attribute.t.as_ref()) {
+            None => Ok(Vec::new()),
+            Some(tensor) if tensor.data_type != pb::tensor_proto::DataType::Uint8 as i32 => {
+                Err(format!("attribute `{name}` is not a tensor of type uint8; export the model again"))
+            }
+            Some(tensor) if tensor.raw_data.is_empty() => {
+                let values = tensor.int32_data.iter().map(|value| u8::try_from(*value));
+                values.collect::<Result<_, _>>().map_err(|_| format!("attribute `{name}` is out of the range of uint8"))
+            }
+            Some(tensor) => Ok(tensor.raw_data.clone()),
+        }
+    }
+
     /// A tensor attribute, where it is there.
     pub(crate) fn tensor(&self, name: &str) -> Result<Option<Tensor>, String> {
         self.attribute(name)

@@ -143,6 +143,7 @@ fn bits(outputs: &[Tensor]) -> Vec<String> {
         .iter()
         .map(|tensor| match tensor {
             Tensor::Float32(array) => format!("{:?}", array.data().iter().map(|v| v.to_bits()).collect::<Vec<_>>()),
+            Tensor::Float64(array) => format!("{:?}", array.data().iter().map(|v| v.to_bits()).collect::<Vec<_>>()),
             other => format!("{other:?}"),
         })
         .collect()
@@ -161,6 +162,7 @@ fn row_of(tensor: &Tensor, row: usize, width: usize) -> Tensor {
     let range = row * width..(row + 1) * width;
     match tensor {
         Tensor::Float32(array) => Tensor::float32(vec![width], array.data()[range].to_vec()).unwrap(),
+        Tensor::Float64(array) => Tensor::float64(vec![width], array.data()[range].to_vec()).unwrap(),
         Tensor::Int64(array) => Tensor::int64(vec![width], array.data()[range].to_vec()).unwrap(),
         Tensor::String(array) => Tensor::string(vec![width], array.data()[range].to_vec()).unwrap(),
         other => panic!("{other:?}"),

@@ -56,6 +56,7 @@ fn model() -> impl Strategy<Value = Vec<u8>> {
         "ordinal_forest",
         "matrix_scalers",
         "trees_max_two",
+        "ensemble_sum",
         "classes_three_softmax",
         "linear_logistic_one",
     ])
@@ -286,6 +287,41 @@ fn deep_trees_do_not_overflow_the_stack() {
     let session = CpuEngine.load(&bundle).unwrap();
     let outputs = session.run(&[Tensor::float32(vec![1, 3], vec![0.0; 3]).unwrap()]).unwrap();
     assert_eq!(outputs[0].to_f64().unwrap(), [2.5]);
+}
+
+#[test]
+fn version_5_trees_that_contradict_themselves_are_refused() {
+    let name = "ensemble_sum";
+    let with = |list: &str, change: &dyn Fn(&mut pb::AttributeProto)| {
+        refused(&changed(name, |proto| change(attribute(proto, "TreeEnsemble", list))))
+    };
+    assert_says!(with("tree_roots", &|list| list.ints[1] = list.ints[0]), "is reached twice");
+    assert_says!(with("tree_roots", &|list| list.ints[0] = 4000), "tree 0 goes on to node 4000 of");
+    assert_says!(with("tree_roots", &|list| list.ints.clear()), "no tree_roots");
+    assert_says!(with("nodes_truenodeids", &|list| list.ints[0] = 0), "node 0 is reached twice");
+    assert_says!(with("nodes_trueleafs", &|list| list.ints.truncate(1)), "nodes_modes and 1 nodes_trueleafs");
+    assert_says!(with("nodes_featureids", &|list| list.ints[0] = 3), "tests feature 3", "has 3");
+    assert_says!(with("leaf_targetids", &|list| list.ints[0] = 2), "target 2 of 2");
+    assert_says!(with("leaf_targetids", &|list| list.ints.truncate(1)), "leaf_weights and 1 leaf_targetids");
+    assert_says!(with("aggregate_function", &|list| list.i = 4), "aggregate_function 4 is none of");
+    assert_says!(with("post_transform", &|list| list.i = 5), "post_transform 5 is none of");
+    let modes =
+        |list: &mut pb::AttributeProto, change: &dyn Fn(&mut Vec<u8>)| change(&mut list.t.as_mut().unwrap().raw_data);
+    assert_says!(with("nodes_modes", &|list| modes(list, &|modes| modes[0] = 7)), "nodes_modes holds 7");
+    assert_says!(
+        with("nodes_modes", &|list| modes(list, &|modes| modes.fill(6))),
+        "nodes of mode BRANCH_MEMBER",
+        "sets in membership_values"
+    );
+    assert_says!(with("nodes_modes", &|list| list.t.as_mut().unwrap().data_type = 3), "not a tensor of type uint8");
+    assert_says!(
+        with("membership_values", &|list| {
+            let members = list.t.as_mut().unwrap();
+            let last = members.raw_data.len() - 4;
+            members.raw_data[last..].copy_from_slice(&1f32.to_le_bytes());
+        }),
+        "do not end with NaN"
+    );
 }
 
 #[test]

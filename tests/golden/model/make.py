@@ -1,4 +1,4 @@
-"""Models exported by skl2onnx with the outputs that ONNX Runtime gives for them.
+"""Models exported by skl2onnx, and single nodes, with the outputs that ONNX Runtime gives for them.
 
 Writes, beside itself, one `<name>.onnx` per model and one `<name>.json`: inputs by column, rows in order, null for a
 missing value; outputs by name. Run it with the tools of tests/requirements.txt; it refuses other versions.
@@ -15,6 +15,7 @@ import onnxruntime
 import skl2onnx
 import sklearn
 from onnx import TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -105,14 +106,18 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def save(name, model, feeds, without=()):
-    """Runs a model in ONNX Runtime and writes it with its inputs and its outputs, but for some."""
+def run(model, feeds):
+    """The outputs that ONNX Runtime gives."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    results = session.run(None, feeds)
+    return session.run(None, feeds)
+
+
+def save(name, model, feeds, without=(), results=None):
+    """Writes a model with its inputs and ONNX Runtime's outputs, but for some; or with the results given."""
     outputs = {}
-    for output, result in zip(session.get_outputs(), results, strict=True):
+    for output, result in zip(model.graph.output, run(model, feeds) if results is None else results, strict=True):
         if output.name in without:
             continue
         if isinstance(result, list):
@@ -657,3 +662,80 @@ dense(
     {"id": rng.integers(0, 6, size=(6, 1)), "x": weights(6, 2)},
     opset=13,
 )
+
+
+# TreeEnsemble of ai.onnx.ml 5. Its post_transform counts otherwise in ONNX Runtime 1.31.1 than in the specification, which
+# has SOFTMAX as 1 and LOGISTIC as 2, and its set tests take integers only; the reference implementation of onnx has no
+# transforms, and ends a set at a 0.
+SPECIFIED = {"NONE": 0, "SOFTMAX": 1, "LOGISTIC": 2, "SOFTMAX_ZERO": 3, "PROBIT": 4}
+RUN = SPECIFIED | {"SOFTMAX": 2, "LOGISTIC": 1}
+
+
+def tree_ensemble(name, targets, aggregate, transform="NONE", modes=7, members=9, double=False, positive=False, refer=False):
+    numbers = np.float64 if double else np.float32
+    lists = {key: [] for key in ["truenodeids", "falsenodeids", "trueleafs", "falseleafs", "featureids"]}
+    kinds, splits, tracks, sets, leaf_targets, leaf_weights, roots = [], [], [], [], [], [], []
+    # The reference implementation takes sets in the order in which it comes by them, not in that of the nodes.
+    for depth in [1] * 8 if refer else [3, 0, 1, 4, 2]:
+        first = len(kinds)
+        roots.append(first)
+        # A tree of one leaf is a node with that leaf on both sides.
+        inner = max(2**depth - 1, 1)
+        leaves = len(leaf_weights)
+        for node in range(inner):
+            mode = int(rng.integers(modes))
+            kinds.append(mode)
+            splits.append(0.0 if mode == 6 else float(rng.integers(-3, 4)) / 2)
+            if mode == 6:
+                sets += [float(rng.integers(1, members)) / (2 if refer else 1) for _ in range(int(rng.integers(1, 4)))] + [np.nan]
+            lists["featureids"].append(int(rng.integers(3)))
+            tracks.append(int(rng.random() < 0.5))
+            for side, child in [("true", 2 * node + 1), ("false", 2 * node + 2)]:
+                leaf = child >= inner
+                lists[f"{side}nodeids"].append(leaves if depth == 0 else leaves + child - inner if leaf else first + child)
+                lists[f"{side}leafs"].append(int(leaf))
+        for _ in range(2**depth):
+            leaf_targets.append(int(rng.integers(targets)))
+            leaf_weights.append(float(rng.random() * 0.08 + 0.01 if positive else rng.normal()))
+
+    def model(transforms):
+        attributes = {f"nodes_{key}": values for key, values in lists.items()}
+        if sets:
+            attributes["membership_values"] = numpy_helper.from_array(np.array(sets, numbers), "members")
+        node = ml(
+            "TreeEnsemble",
+            ["x"],
+            ["y"],
+            n_targets=targets,
+            aggregate_function=["AVERAGE", "SUM", "MIN", "MAX"].index(aggregate),
+            post_transform=transforms[transform],
+            tree_roots=roots,
+            nodes_modes=numpy_helper.from_array(np.array(kinds, np.uint8), "modes"),
+            nodes_splits=numpy_helper.from_array(np.array(splits, numbers), "splits"),
+            nodes_missing_value_tracks_true=tracks,
+            leaf_targetids=leaf_targets,
+            leaf_weights=numpy_helper.from_array(np.array(leaf_weights, numbers), "weights"),
+            **attributes,
+        )
+        kind = TensorProto.DOUBLE if double else TensorProto.FLOAT
+        made = node_model([node], [tensor("x", kind, [None, 3])], [tensor("y", kind, [None, targets])])
+        made.opset_import[0].version = 5
+        return made
+
+    feeds = {"x": (tree_rows(3) * (1 if refer else 2)).astype(numbers)}
+    made = model(SPECIFIED)
+    results = ReferenceEvaluator(made).run(None, feeds) if refer else run(model(RUN), feeds)
+    save(name, made, feeds, results=results)
+
+
+for aggregate in ["SUM", "AVERAGE", "MIN", "MAX"]:
+    tree_ensemble(f"ensemble_{aggregate.lower()}", 2, aggregate)
+tree_ensemble("ensemble_one", 1, "SUM")
+tree_ensemble("ensemble_one_logistic", 1, "SUM", "LOGISTIC")
+tree_ensemble("ensemble_ordered", 1, "SUM", modes=4)
+tree_ensemble("ensemble_double", 3, "SUM", double=True)
+tree_ensemble("ensemble_halves", 1, "SUM", refer=True)
+tree_ensemble("ensemble_probit", 1, "SUM", "PROBIT", positive=True)
+for transform in ["LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"]:
+    tree_ensemble(f"ensemble_{transform.lower()}", 3, "SUM", transform)
+tree_ensemble("ensemble_double_softmax", 2, "AVERAGE", "SOFTMAX", double=True)

@@ -90,6 +90,7 @@ pub(crate) const ML: &[&str] = &[
     "Normalizer",
     "OneHotEncoder",
     "Scaler",
+    "TreeEnsemble",
     "TreeEnsembleClassifier",
     "TreeEnsembleRegressor",
     "ZipMap",
@@ -111,6 +112,7 @@ pub(crate) fn build(context: &Context<'_>) -> Built {
             "Normalizer" => scale::normalizer(context),
             "OneHotEncoder" => encode::one_hot_encoder(context),
             "Scaler" => scale::scaler(context),
+            "TreeEnsemble" => tree::ensemble(context),
             "TreeEnsembleClassifier" => tree::classifier(context),
             "TreeEnsembleRegressor" => tree::regressor(context),
             // Probabilities stay a tensor; the classes go into the signature.
