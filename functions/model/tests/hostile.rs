@@ -56,7 +56,7 @@ fn model() -> impl Strategy<Value = Vec<u8>> {
         "ordinal_forest",
         "matrix_scalers",
         "trees_max_two",
-        "ensemble_sum",
+        "ensemble_average",
         "classes_three_softmax",
         "linear_logistic_one",
     ])
@@ -291,7 +291,7 @@ fn deep_trees_do_not_overflow_the_stack() {
 
 #[test]
 fn version_5_trees_that_contradict_themselves_are_refused() {
-    let name = "ensemble_sum";
+    let name = "ensemble_average";
     let with = |list: &str, change: &dyn Fn(&mut pb::AttributeProto)| {
         refused(&changed(name, |proto| change(attribute(proto, "TreeEnsemble", list))))
     };

@@ -154,13 +154,16 @@ pub(super) fn floats<T: Number>(name: &str, tensor: &Tensor) -> Result<Vec<T>, S
     }
 }
 
+/// Each leaf by the position of its node, and the weights of all leaves.
+type LeafWeights<T> = (HashMap<usize, Leaf>, Vec<Weight<T>>);
+
 /// The weights leaf by leaf, within a leaf in the order of the file; and every leaf's own, by the position of its node.
 fn leaf_weights<T: Number>(
     context: &Context<'_>,
     prefix: &str,
     targets: usize,
     places: &HashMap<(i64, i64), usize>,
-) -> Result<(HashMap<usize, Leaf>, Vec<Weight<T>>), String> {
+) -> Result<LeafWeights<T>, String> {
     let node = context.node;
     let list = |name: &str| node.ints(&format!("{prefix}_{name}"));
     let (ids, trees, nodes) = (list("ids"), list("treeids"), list("nodeids"));
@@ -174,19 +177,19 @@ fn leaf_weights<T: Number>(
             nodes.len()
         ));
     }
-    let mut placed = Vec::with_capacity(values.len());
+    let mut found = Vec::with_capacity(values.len());
     for (((id, tree), node), value) in ids.iter().zip(trees).zip(nodes).zip(values) {
         let place = places
             .get(&(*tree, *node))
             .ok_or_else(|| format!("a weight is for node {node} of tree {tree}, which is not there"))?;
-        placed.push((*place, Weight { target: target(*id, targets)?, value }));
+        found.push((*place, Weight { target: target(*id, targets)?, value }));
     }
-    placed.sort_by_key(|(place, _)| *place);
+    found.sort_by_key(|(place, _)| *place);
     let mut leaves: HashMap<usize, Leaf> = HashMap::new();
-    for (first, (place, _)) in placed.iter().enumerate() {
+    for (first, (place, _)) in found.iter().enumerate() {
         leaves.entry(*place).or_insert(Leaf { first: first as u32, count: 0 }).count += 1;
     }
-    Ok((leaves, placed.into_iter().map(|(_, weight)| weight).collect()))
+    Ok((leaves, found.into_iter().map(|(_, weight)| weight).collect()))
 }
 
 /// The target of a weight, below `targets`.

@@ -56,15 +56,9 @@ impl<'a> Lists<'a> {
 
     /// The test of every node; set tests are numbered in the order of the nodes.
     fn tests(&self, sets: usize) -> Result<Vec<Test>, String> {
-        let members = self.modes.iter().filter(|mode| **mode == MEMBER).count();
-        if members != sets {
-            return Err(format!(
-                "it has {members} nodes of mode BRANCH_MEMBER and {sets} sets in membership_values, each of which ends \
-                 with NaN; export the model again"
-            ));
-        }
-        let mut set = 0;
-        self.modes
+        let mut members = 0;
+        let tests = self
+            .modes
             .iter()
             .map(|mode| {
                 Ok(match mode {
@@ -75,15 +69,22 @@ impl<'a> Lists<'a> {
                     4 => Test::Equal,
                     5 => Test::NotEqual,
                     &MEMBER => {
-                        set += 1;
-                        Test::Member(set - 1)
+                        members += 1;
+                        Test::Member(members - 1)
                     }
                     other => {
                         return Err(format!("nodes_modes holds {other}, which is no mode; modes are 0 to {MEMBER}"));
                     }
                 })
             })
-            .collect()
+            .collect::<Result<Vec<_>, String>>()?;
+        if members as usize != sets {
+            return Err(format!(
+                "it has {members} nodes of mode BRANCH_MEMBER and {sets} sets in membership_values, each of which ends \
+                 with NaN; export the model again"
+            ));
+        }
+        Ok(tests)
     }
 }
 

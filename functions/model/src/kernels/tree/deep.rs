@@ -137,6 +137,7 @@ impl<T: Number> Walk<T> {
 }
 
 impl<T: Number> Run<T> for Walk<T> {
+    #[allow(clippy::needless_range_loop, reason = "the lanes are inside the columns")]
     fn rows(&self, groups: &mut [Group<T>], weights: &Weights<T>) {
         for root in &self.roots {
             for Group { columns, scores } in &mut *groups {

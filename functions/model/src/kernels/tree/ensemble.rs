@@ -61,8 +61,8 @@ impl<T: Number> Branch<T> {
         };
         let missing_holds = self.missing_goes_on != swapped;
         // Comparing with NaN swaps to what is never true either, and no stand-in for a missing value is at most NaN.
-        let expressible = !self.threshold.missing() && !(threshold.missing() && missing_holds);
-        expressible.then_some(Ordered { threshold, swapped, missing_holds })
+        let inexpressible = self.threshold.missing() || (threshold.missing() && missing_holds);
+        (!inexpressible).then_some(Ordered { threshold, swapped, missing_holds })
     }
 }
 

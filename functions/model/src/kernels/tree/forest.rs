@@ -86,7 +86,9 @@ impl<T: Number> Forest<T> {
         for block in data.chunks(GROUPS * LANES * width) {
             let full = block.chunks_exact(LANES * width);
             let groups = &mut groups[..full.len()];
-            groups.iter_mut().for_each(|group| group.scores.clear());
+            for group in &mut *groups {
+                group.scores.clear();
+            }
             rest.clear();
             for section in &self.sections {
                 for (rows, group) in full.clone().zip(&mut *groups) {

@@ -84,6 +84,7 @@ fn targets(context: &Context<'_>) -> Result<usize, String> {
 }
 
 /// A regression as a function of its inputs that gives the number of rows and their outputs; and the batch dimension.
+#[allow(clippy::type_complexity, reason = "a closure has no type that an alias could name")]
 fn regression<T: Number>(
     context: &Context<'_>,
     ensemble: Ensemble<T>,

@@ -177,12 +177,12 @@ impl<T: Number, const N: usize> Perfect<T, N> {
         let mut tree = Tree { thresholds: [T::ZERO; N], columns: [0; N] };
         let mut leaves = [Leaf::default(); N];
         // A node of the tree and its place in the heap.
-        let mut waiting = vec![(0, 1)];
+        let mut waiting = vec![(0, 1_usize)];
         while let Some((index, place)) = waiting.pop() {
             match nodes[index] {
                 TreeNode::Leaf(leaf) => {
                     // Whatever the padding below a leaf tests, it ends in that leaf.
-                    let below = N >> (place as usize).ilog2();
+                    let below = N >> place.ilog2();
                     let first = place * below - N;
                     leaves[first..][..below].fill(leaf);
                 }

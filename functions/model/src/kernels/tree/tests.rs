@@ -55,7 +55,7 @@ fn ensemble<T: Number>(random: &mut Random, kinds: &Kinds) -> Ensemble<T> {
         aggregate: if kinds.sums { aggregates[random.below(2)] } else { aggregates[random.below(4)] },
         transform: transforms[random.below(5)],
     };
-    for _ in 0..1 + random.below(20) {
+    for _ in 0..=random.below(20) {
         let (depth, target) = (random.below(kinds.depth + 1), random.below(targets));
         let chain = random.one_in(4);
         let mut nodes = Vec::new();
@@ -164,7 +164,7 @@ fn check<T: Number + Into<f64>>(seed: u64, kinds: &Kinds, rows: usize) {
     let (forest, decision) = (Forest::new(&ensemble), Decision::new(&ensemble, random.one_in(2)).unwrap());
     let regression = Regression::new(ensemble.clone()).unwrap();
     let mut expected = data.chunks_exact(kinds.width).map(|row| oracle(&ensemble, row));
-    let mut seen = 0;
+    let mut number = 0;
     forest
         .each_row(&data, kinds.width, |scores| {
             let mut expected = expected.next().expect("a row more than there are");
@@ -174,22 +174,22 @@ fn check<T: Number + Into<f64>>(seed: u64, kinds: &Kinds, rows: usize) {
                     scores.iter().map(|score| score.given).collect::<Vec<_>>(),
                 )
             };
-            assert_eq!(raw(scores), raw(&expected), "row {seen} of {rows}");
+            assert_eq!(raw(scores), raw(&expected), "row {number} of {rows}");
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             regression.finish(&mut scores.to_vec(), &mut ours);
             regression.finish(&mut expected.clone(), &mut theirs);
-            assert_eq!(bits(ours), bits(theirs), "outputs of row {seen}");
+            assert_eq!(bits(ours), bits(theirs), "outputs of row {number}");
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             assert_eq!(
                 decision.decide(scores, &mut ours),
                 decision.decide(&mut expected, &mut theirs),
-                "class of row {seen}"
+                "class of row {number}"
             );
-            assert_eq!(bits(ours), bits(theirs), "class scores of row {seen}");
-            seen += 1;
+            assert_eq!(bits(ours), bits(theirs), "class scores of row {number}");
+            number += 1;
         })
         .unwrap();
-    assert_eq!(seen, rows);
+    assert_eq!(number, rows);
 }
 
 proptest! {
