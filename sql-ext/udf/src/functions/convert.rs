@@ -67,12 +67,11 @@ pub(super) fn to_column<'a>(array: &'a ArrayRef, reading: Type, argument: &str) 
         Type::Int64 => Values::Int64(Cow::Borrowed(array.as_primitive::<Int64Type>().values())),
         Type::Timestamp => Values::Timestamp(Cow::Borrowed(array.as_primitive::<TimestampMicrosecondType>().values())),
         Type::Boolean => Values::Boolean(Cow::Owned(array.as_boolean().values().iter().collect())),
-        Type::Text => Values::Text(match array.as_string_view_opt() {
-            Some(texts) => (0..texts.len()).map(|row| Cow::Borrowed(texts.value(row))).collect(),
-            None => {
-                let texts = array.as_string::<i32>();
-                (0..texts.len()).map(|row| Cow::Borrowed(texts.value(row))).collect()
-            }
+        Type::Text => Values::Text(if let Some(texts) = array.as_string_view_opt() {
+            (0..texts.len()).map(|row| Cow::Borrowed(texts.value(row))).collect()
+        } else {
+            let texts = array.as_string::<i32>();
+            (0..texts.len()).map(|row| Cow::Borrowed(texts.value(row))).collect()
         }),
         Type::Bytes => {
             let bytes = array.as_binary::<i32>();
